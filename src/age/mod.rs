@@ -1,0 +1,1 @@
+//! The age v1 file format (age-encryption.org/v1).

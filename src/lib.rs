@@ -1,0 +1,15 @@
+//! Mail sealed for its owner the moment it is delivered, readable only after the owner logs in.
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, rust_2018_idioms)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::dbg_macro,
+    clippy::todo
+)]
+
+pub mod age;
+
+pub mod secret;

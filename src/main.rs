@@ -1,0 +1,4 @@
+//! The `nightsafe` program.
+#![forbid(unsafe_code)]
+
+fn main() {}
