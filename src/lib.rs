@@ -10,6 +10,6 @@
     clippy::todo
 )]
 
-pub mod age;
+pub mod message;
 
 pub mod secret;

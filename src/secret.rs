@@ -96,9 +96,7 @@ impl SecretBytes {
     fn grow(&mut self, wanted: usize) -> Result<(), OutOfMemory> {
         let mut larger = Vec::new();
         let capacity = wanted.max(self.0.capacity().saturating_mul(2));
-        larger
-            .try_reserve_exact(capacity)
-            .map_err(|_| OutOfMemory)?;
+        larger.try_reserve_exact(capacity).map_err(|_| OutOfMemory)?;
         larger.extend_from_slice(&self.0);
         wipe(&mut self.0);
         self.0 = larger;
@@ -170,10 +168,7 @@ fn wipe(bytes: &mut [u8]) {
 /// When the kernel has no random numbers to give. There is nothing safe to go on with, and a panic
 /// ends a delivery as "deferred".
 pub fn fill_random(bytes: &mut [u8]) {
-    #[expect(
-        clippy::expect_used,
-        reason = "nothing safe can be done without random numbers"
-    )]
+    #[expect(clippy::expect_used, reason = "nothing safe can be done without random numbers")]
     getrandom::fill(bytes).expect("the kernel gives random numbers");
 }
 
