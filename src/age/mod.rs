@@ -17,6 +17,8 @@ mod decrypt;
 mod encrypt;
 mod error;
 mod header;
+#[cfg(feature = "hybrid")]
+mod hybrid;
 mod keys;
 mod primitives;
 mod stanza;
@@ -27,6 +29,8 @@ pub use decrypt::{Decryptor, decrypt};
 pub use encrypt::{Encryptor, encrypt};
 pub use error::{Error, HeaderError, KeyError, PayloadError, StanzaError, WrapError};
 pub use header::{MAX_HEADER_LEN, MAX_STANZAS};
+#[cfg(feature = "hybrid")]
+pub use hybrid::HybridKey;
 pub use keys::{Identity, PublicKey, SecretKey};
 pub use stanza::Stanza;
 pub use stream::CHUNK_LEN;
