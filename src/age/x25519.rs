@@ -1,0 +1,153 @@
+//! The X25519 stanza: a file key under a shared secret of an ephemeral key and the recipient.
+//!
+//! The stanza must never say whom it is for, and a share of low order is never used, on either side.
+
+use encodify::base64::STANDARD_NO_PAD as BASE64;
+use x25519_dalek::{SharedSecret, StaticSecret};
+use zeroize::Zeroizing;
+
+use super::primitives::{TAG_LEN, ZERO_NONCE, derive, open, seal};
+use super::{Error, FileKey, HeaderError, Identity, PublicKey, SecretKey, Stanza, WrapError};
+use crate::secret::Secret;
+
+const KIND: &str = "X25519";
+const INFO: &[u8] = b"age-encryption.org/v1/X25519";
+
+/// A file key and its tag.
+pub(super) const BODY_LEN: usize = 16 + TAG_LEN;
+
+/// Wraps `file_key` so that the secret key of `to` opens it. Every call gives another stanza.
+///
+/// # Errors
+/// [`WrapError::LowOrder`] when `to` is a point of low order.
+pub fn wrap(file_key: &FileKey, to: &PublicKey) -> Result<Stanza, WrapError> {
+    let ephemeral = StaticSecret::from(*Secret::<32>::random().expose());
+    let share = x25519_dalek::PublicKey::from(&ephemeral);
+    let shared = ephemeral.diffie_hellman(&(*to.as_bytes()).into());
+    let key = wrap_key(&shared, share.as_bytes(), to).ok_or(WrapError::LowOrder)?;
+
+    let mut body = Zeroizing::new(*file_key.expose());
+    let tag = seal(&key, &ZERO_NONCE, body.as_mut_slice());
+    Ok(Stanza {
+        kind: KIND.to_owned(),
+        args: vec![BASE64.encode(share)],
+        body: [*body, tag].concat(),
+    })
+}
+
+impl SecretKey {
+    /// The file key in `stanza`; `None` when it is of another type or for another key.
+    ///
+    /// # Errors
+    /// [`Error::Header`] when it is an X25519 stanza and malformed, or its share is of low order.
+    pub fn unwrap_stanza(&self, stanza: &Stanza) -> Result<Option<FileKey>, Error> {
+        if stanza.kind != KIND {
+            return Ok(None);
+        }
+        let [share] = stanza.args.as_slice() else {
+            return Err(HeaderError::Recipient.into());
+        };
+        let share: [u8; 32] = BASE64
+            .decode(share)
+            .ok()
+            .and_then(|share| share.try_into().ok())
+            .ok_or(HeaderError::Recipient)?;
+        let shared = StaticSecret::from(*self.expose()).diffie_hellman(&share.into());
+        let key = wrap_key(&shared, &share, &self.public_key()).ok_or(HeaderError::LowOrder)?;
+        open_body(&key, &ZERO_NONCE, &stanza.body)
+    }
+}
+
+impl Identity for SecretKey {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Result<Option<FileKey>, Error> {
+        Self::unwrap_stanza(self, stanza)
+    }
+}
+
+/// The key that wraps; `None` when either side's point is of low order, so that the secret is none.
+fn wrap_key(shared: &SharedSecret, share: &[u8; 32], to: &PublicKey) -> Option<Secret<32>> {
+    let salt = [*share, *to.as_bytes()].concat();
+    shared
+        .was_contributory()
+        .then(|| derive(shared.as_bytes(), &salt, INFO))
+}
+
+/// The file key in the body of a stanza; `None` when `key` is not the one that sealed it.
+pub(super) fn open_body(
+    key: &Secret<32>,
+    nonce: &[u8; 12],
+    body: &[u8],
+) -> Result<Option<FileKey>, Error> {
+    // Before decrypting: a longer body could be made to open under several keys, and so tell them
+    // apart (a partitioning oracle).
+    if body.len() != BODY_LEN {
+        return Err(HeaderError::Recipient.into());
+    }
+    let (text, tag) = body
+        .split_last_chunk::<TAG_LEN>()
+        .ok_or(HeaderError::Recipient)?;
+    let opened = FileKey::fill_with(|place| {
+        place.copy_from_slice(text);
+        open(key, nonce, place, tag).then_some(()).ok_or(())
+    });
+    Ok(opened.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_key_opens_a_stanza() {
+        let (key, other) = (SecretKey::generate(), SecretKey::generate());
+        let file_key = FileKey::random();
+        let stanza = wrap(&file_key, &key.public_key()).unwrap();
+        assert_eq!(key.unwrap_stanza(&stanza), Ok(Some(file_key)));
+        assert_eq!(other.unwrap_stanza(&stanza), Ok(None));
+        let stored = Stanza::parse(&stanza.encode()).unwrap();
+        assert_eq!(stored, stanza);
+    }
+
+    #[test]
+    fn a_stanza_is_never_made_twice() {
+        let key = SecretKey::generate().public_key();
+        let file_key = FileKey::random();
+        assert_ne!(wrap(&file_key, &key), wrap(&file_key, &key));
+    }
+
+    #[test]
+    fn points_of_low_order_are_refused() {
+        let file_key = FileKey::random();
+        let mut one = [0; 32];
+        one[0] = 1;
+        for point in [[0; 32], one] {
+            let to = PublicKey::from_bytes(point);
+            assert_eq!(wrap(&file_key, &to), Err(WrapError::LowOrder));
+            let mut stanza = wrap(&file_key, &SecretKey::generate().public_key()).unwrap();
+            stanza.args = vec![BASE64.encode(point)];
+            let opened = SecretKey::generate().unwrap_stanza(&stanza);
+            assert_eq!(opened, Err(HeaderError::LowOrder.into()));
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_refused_before_decrypting() {
+        let key = SecretKey::generate();
+        let good = wrap(&FileKey::random(), &key.public_key()).unwrap();
+        let mut long_body = good.clone();
+        long_body.body.push(0);
+        let mut more_arguments = good.clone();
+        more_arguments.args.push("a".to_owned());
+        let mut short_share = good.clone();
+        short_share.args = vec![BASE64.encode([9; 31])];
+        for stanza in [long_body, more_arguments, short_share] {
+            assert_eq!(
+                key.unwrap_stanza(&stanza),
+                Err(HeaderError::Recipient.into())
+            );
+        }
+        let mut other_type = good;
+        other_type.kind = "x25519".to_owned();
+        assert_eq!(key.unwrap_stanza(&other_type), Ok(None));
+    }
+}
