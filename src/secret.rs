@@ -116,6 +116,11 @@ impl SecretBytes {
         &self.0
     }
 
+    /// The bytes, to be filled in place.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,0 +1,284 @@
+//! Files that are read within bounds and never through a link, and writes that happen whole or not
+//! at all: temporary file, fsync, rename or link, fsync of the folder.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::secret::{self, SecretBytes};
+
+/// The beginning of the names of temporary files. A dot: no user has such a name.
+const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// A file that could not be read or written.
+#[derive(Debug)]
+pub struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    cause: io::Error,
+}
+
+impl FileError {
+    /// `action` as in "cannot read", and what stood in its way.
+    pub fn new(action: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
+        Self { action, path: path.to_owned(), cause: cause.into() }
+    }
+
+    /// The kind of the cause.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.cause.kind()
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.action, self.path.display(), self.cause)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// Reads a file of at most `max_bytes`, which must be a regular one; a link is followed.
+///
+/// # Errors
+/// Whatever is in the way, with the file's name.
+pub fn read(path: &Path, max_bytes: u64) -> Result<SecretBytes, FileError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let opened = opened.map_err(|cause| FileError::new("read", path, cause))?;
+    read_opened(opened, max_bytes).map_err(|cause| FileError::new("read", path, cause))
+}
+
+fn read_opened(opened: OwnedFd, max_bytes: u64) -> io::Result<SecretBytes> {
+    let stat = rustix::fs::fstat(&opened)?;
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    if size > max_bytes {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than it can be"));
+    }
+    // Exact, so that reading moves the bytes to no second place.
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    File::from(opened).take(max_bytes).read_to_end(&mut bytes)?;
+    Ok(SecretBytes::from(bytes))
+}
+
+/// A folder held open: what happens to its path meanwhile (an unmount, another mount) does not
+/// change what is looked at.
+#[derive(Debug)]
+pub struct Folder {
+    opened: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens the folder `path`.
+    ///
+    /// # Errors
+    /// When it is not there or may not be entered.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Entering is enough for look-ups; a folder that may be entered but not listed will do.
+        let opened = rustix::fs::open(path, flags, Mode::empty()).or_else(|cause| match cause {
+            Errno::ACCESS => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()),
+            other => Err(other),
+        });
+        let opened = opened.map_err(|cause| FileError::new("open folder", path, cause))?;
+        Ok(Self { opened, path: path.to_owned() })
+    }
+
+    /// Its path when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file `name` of at most `max_bytes`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, is a link or no regular file, or is larger.
+    pub fn read(&self, name: &str, max_bytes: u64) -> Result<Option<SecretBytes>, FileError> {
+        let failed = |cause: io::Error| FileError::new("read", &self.path.join(name), cause);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        match rustix::fs::openat(&self.opened, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP) => Err(failed(io::Error::other("a symbolic link, which is refused"))),
+            Err(cause) => Err(failed(cause.into())),
+            Ok(opened) => read_opened(opened, max_bytes).map(Some).map_err(failed),
+        }
+    }
+
+    /// Whether there is anything called `name`.
+    pub fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Makes the file `name`, whole and durable; of two makers only one succeeds.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where there is one, or what else was in the way; nothing is left then.
+    pub fn create(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+        let temporary = self.write_temporary(bytes, mode)?;
+        let linked =
+            rustix::fs::linkat(&self.opened, &temporary, &self.opened, name, AtFlags::empty());
+        // The link is what counts; a temporary name left over is swept later.
+        let _ = rustix::fs::unlinkat(&self.opened, &temporary, AtFlags::empty());
+        linked.map_err(|cause| FileError::new("create", &self.path.join(name), cause))?;
+        self.sync()
+    }
+
+    /// Puts `bytes` in the place of the file `name`, whole and durable.
+    ///
+    /// # Errors
+    /// What was in the way; the old file is then as it was.
+    pub fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+        let temporary = self.write_temporary(bytes, mode)?;
+        rustix::fs::renameat(&self.opened, &temporary, &self.opened, name).map_err(|cause| {
+            let _ = rustix::fs::unlinkat(&self.opened, &temporary, AtFlags::empty());
+            FileError::new("write", &self.path.join(name), cause)
+        })?;
+        self.sync()
+    }
+
+    /// Moves the file `name` to `into`; `false` where there is none.
+    ///
+    /// # Errors
+    /// What was in the way.
+    pub fn move_to(&self, name: &str, into: &Folder) -> Result<bool, FileError> {
+        match rustix::fs::renameat(&self.opened, name, &into.opened, name) {
+            Ok(()) => {
+                into.sync()?;
+                self.sync()?;
+                Ok(true)
+            }
+            Err(Errno::NOENT) => Ok(false),
+            Err(cause) => Err(FileError::new("move", &self.path.join(name), cause)),
+        }
+    }
+
+    /// Removes the file `name`; it is no error when there is none.
+    ///
+    /// # Errors
+    /// What was in the way.
+    pub fn remove(&self, name: &str) -> Result<(), FileError> {
+        match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
+            Ok(()) => self.sync(),
+            Err(Errno::NOENT) => Ok(()),
+            Err(cause) => Err(FileError::new("remove", &self.path.join(name), cause)),
+        }
+    }
+
+    /// The names of its files in order, without those that begin with a dot.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn list(&self) -> Result<Vec<String>, FileError> {
+        let failed = |cause: Errno| FileError::new("list", &self.path, cause);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.opened).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes temporary files that a killed writer left. Only for who holds the lock: nobody else
+    /// is writing then.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn sweep(&self) -> Result<(), FileError> {
+        let failed = |cause: Errno| FileError::new("list", &self.path, cause);
+        for entry in rustix::fs::Dir::read_from(&self.opened).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+                let _ = rustix::fs::unlinkat(&self.opened, entry.file_name(), AtFlags::empty());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else holds the lock file `name`, and holds it until the value is dropped.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock(&self, name: &str) -> Result<Lock, FileError> {
+        let failed = |cause: Errno| FileError::new("lock", &self.path.join(name), cause);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened = rustix::fs::openat(&self.opened, name, flags, Mode::from_raw_mode(0o600))
+            .map_err(failed)?;
+        rustix::fs::flock(&opened, FlockOperation::LockExclusive).map_err(failed)?;
+        Ok(Lock { _opened: opened })
+    }
+
+    /// The permission bits of the folder and the numbers of its owner and group.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn ownership(&self) -> Result<Ownership, FileError> {
+        let stat = rustix::fs::fstat(&self.opened)
+            .map_err(|cause| FileError::new("look at", &self.path, cause))?;
+        Ok(Ownership { mode: stat.st_mode & 0o7777, user: stat.st_uid, group: stat.st_gid })
+    }
+
+    fn write_temporary(&self, bytes: &[u8], mode: u32) -> Result<String, FileError> {
+        let name = format!("{TEMPORARY_PREFIX}{:016x}", u64::from_ne_bytes(secret::random_bytes()));
+        let path = self.path.join(&name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.opened, &name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|cause| FileError::new("create", &path, cause))?;
+        let written = self.fill(File::from(opened), bytes, mode);
+        written.map_err(|cause| {
+            let _ = rustix::fs::unlinkat(&self.opened, &name, AtFlags::empty());
+            FileError::new("write", &path, cause)
+        })?;
+        Ok(name)
+    }
+
+    /// Root writes for whoever the folder belongs to, since that is who has to read it.
+    fn fill(&self, mut file: File, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let folder = rustix::fs::fstat(&self.opened)?;
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::fchown(&file, Some(folder.st_uid), Some(folder.st_gid))?;
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
+        rustix::fs::fsync(&self.opened)
+            .map_err(|cause| FileError::new("make durable", &self.path, cause))
+    }
+}
+
+/// Who may do what in a folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Ownership {
+    /// The permission bits.
+    pub mode: u32,
+    /// The owner's number.
+    pub user: u32,
+    /// The group's number.
+    pub group: u32,
+}
+
+/// A lock that is held as long as the value lives; a killed process holds none.
+#[derive(Debug)]
+pub struct Lock {
+    _opened: OwnedFd,
+}

@@ -1,0 +1,6 @@
+//! The operating system, as far as std does not reach.
+//!
+//! Layer 0. Everything unsafe there is lives in `rustix`; this crate has none.
+
+pub mod file;
+pub mod process;
