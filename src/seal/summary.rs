@@ -1,0 +1,293 @@
+//! The summary: what an IMAP server answers from its cache, all about the *original* message, small
+//! enough to travel in a header field. A listing opens summaries and never a body.
+
+use std::ops::Range;
+
+use encodify::base64::STANDARD;
+use mail_parser::MessageParser;
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use crate::message::header;
+use crate::message::mime::{Kind, Part, Skeleton};
+
+/// The header field; always there, always the last one.
+pub(super) const FIELD: &str = "Sealed-Summary";
+/// The field's value where the summary is too large or the structure was not told apart.
+pub(super) const NONE: &str = "none";
+/// The longest value of the field, in octets of base64.
+pub(super) const MAX_FIELD_BYTES: usize = 48 * 1024;
+/// The field is folded at this column: Cyrus keeps at most 1,000 lines of a header.
+const FOLD_COLUMNS: usize = 900;
+/// What a summary may hold once decompressed, in octets.
+pub(super) const MAX_PLAIN_BYTES: u64 = 1024 * 1024;
+/// The length of the preview, in characters (RFC 8970 §3.1 allows 256).
+const PREVIEW_CHARS: usize = 200;
+/// How much of a part's body the preview looks at, in octets.
+const PREVIEW_BODY_BYTES: usize = 4096;
+/// The version of the format.
+const VERSION: u8 = 1;
+
+/// What is told of a message without opening its body. All sizes and offsets are of the original.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Summary {
+    #[n(0)]
+    version: u8,
+    /// The original's exact size in octets.
+    #[n(1)]
+    pub size: u64,
+    /// The original's header block with its empty line, as it stands but for the omitted fields.
+    #[n(2)]
+    header: ByteVec,
+    /// The names of bulky fields that were left out of `header`, in lower case.
+    #[n(3)]
+    pub omitted: Vec<String>,
+    /// The parts, the message itself first, each before its children.
+    #[n(4)]
+    pub parts: Vec<SummaryPart>,
+    /// The beginning of the text, decoded, on one line; empty where there is none.
+    #[n(5)]
+    pub preview: String,
+}
+
+/// One MIME part of the original.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SummaryPart {
+    /// How deep it lies: 0 for the message itself.
+    #[n(0)]
+    pub depth: u16,
+    #[n(1)]
+    header_at: u64,
+    #[n(2)]
+    header_len: u64,
+    #[n(3)]
+    body_len: u64,
+    /// How many line ends its body has.
+    #[n(4)]
+    pub lines: u64,
+    #[n(5)]
+    kind: u8,
+    /// Its header block as it stands; empty for the message itself, whose header is the summary's.
+    #[n(6)]
+    header: ByteVec,
+}
+
+impl SummaryPart {
+    /// Where its header block lies in the original, the empty line included.
+    pub fn header_range(&self) -> Range<u64> {
+        self.header_at..self.header_at.saturating_add(self.header_len)
+    }
+
+    /// Where its body lies in the original.
+    pub fn body_range(&self) -> Range<u64> {
+        let start = self.header_range().end;
+        start..start.saturating_add(self.body_len)
+    }
+
+    /// What kind of part it is.
+    pub fn kind(&self) -> Kind {
+        match self.kind {
+            1 => Kind::Multipart,
+            2 => Kind::Message,
+            3 => Kind::Text,
+            _ => Kind::Other,
+        }
+    }
+
+    /// Its header block.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+}
+
+impl Summary {
+    /// The original's header block, without the fields named in `omitted`.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Sums `message` up; `None` where its structure was not told apart completely.
+    pub(super) fn of(message: &[u8], skeleton: &Skeleton) -> Option<Self> {
+        if !skeleton.complete {
+            return None;
+        }
+        let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
+        let (header, omitted) = without_bulk(block);
+        let mut parts = Vec::new();
+        flatten(&skeleton.root, 0, message, &mut parts);
+        if let Some(root) = parts.first_mut() {
+            root.header = ByteVec::from(Vec::new());
+        }
+        Some(Self {
+            version: VERSION,
+            size: message.len() as u64,
+            header: ByteVec::from(header),
+            omitted,
+            parts,
+            preview: preview(message, &skeleton.root),
+        })
+    }
+
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        minicbor::to_vec(self).ok()
+    }
+
+    /// Reads an encoded summary; `None` where it is of another version or not well formed.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        minicbor::decode::<Self>(bytes).ok().filter(|summary| summary.version == VERSION)
+    }
+}
+
+/// The value of the field for the age file `file`, folded; `None` where it would be too long.
+pub(super) fn to_field(file: &[u8]) -> Option<String> {
+    let encoded = STANDARD.encode(file);
+    if encoded.len() > MAX_FIELD_BYTES {
+        return None;
+    }
+    let mut folded = String::with_capacity(encoded.len() + encoded.len() / 256 + 8);
+    let mut rest = encoded.as_str();
+    while let Some((line, more)) = rest.split_at_checked(FOLD_COLUMNS) {
+        folded.push_str(line);
+        folded.push(' ');
+        rest = more;
+    }
+    folded.push_str(rest);
+    folded.truncate(folded.trim_end().len());
+    Some(folded)
+}
+
+/// The age file in the value of the field: `Ok(None)` for "none".
+pub(super) fn from_field(value: &[u8]) -> Result<Option<Vec<u8>>, ()> {
+    let joined: Vec<u8> = value.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    if joined == NONE.as_bytes() {
+        return Ok(None);
+    }
+    if joined.len() > MAX_FIELD_BYTES {
+        return Err(());
+    }
+    STANDARD.decode(joined).map(Some).map_err(|_| ())
+}
+
+/// No client lists these, they are a fifth of a header and do not compress.
+fn is_bulky(name: &[u8]) -> bool {
+    let arc = name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"ARC-"));
+    arc || name.eq_ignore_ascii_case(b"DKIM-Signature")
+}
+
+fn without_bulk(block: &[u8]) -> (Vec<u8>, Vec<String>) {
+    let mut kept = Vec::with_capacity(block.len());
+    let mut omitted = Vec::new();
+    let mut seen = 0;
+    for field in header::fields(block) {
+        seen += field.raw.len();
+        if is_bulky(field.name) {
+            let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            if !omitted.contains(&name) {
+                omitted.push(name);
+            }
+        } else {
+            kept.extend_from_slice(field.raw);
+        }
+    }
+    kept.extend_from_slice(block.get(seen..).unwrap_or_default());
+    (kept, omitted)
+}
+
+fn flatten(part: &Part, depth: u16, message: &[u8], into: &mut Vec<SummaryPart>) {
+    into.push(SummaryPart {
+        depth,
+        header_at: part.header.start as u64,
+        header_len: part.header.len() as u64,
+        body_len: part.body.len() as u64,
+        lines: part.lines as u64,
+        kind: match part.kind {
+            Kind::Other => 0,
+            Kind::Multipart => 1,
+            Kind::Message => 2,
+            Kind::Text => 3,
+        },
+        header: message.get(part.header.clone()).unwrap_or_default().to_vec().into(),
+    });
+    for child in &part.children {
+        flatten(child, depth + 1, message, into);
+    }
+}
+
+/// Only the beginning of the first text is decoded: a full parse costs more than the cipher.
+fn preview(message: &[u8], root: &Part) -> String {
+    let Some(text) = first_text(root) else { return String::new() };
+    let block = message.get(text.header.clone()).unwrap_or_default();
+    let body = message.get(text.body.clone()).unwrap_or_default();
+    let mut piece = Vec::with_capacity(PREVIEW_BODY_BYTES + 256);
+    for field in header::fields(block) {
+        if field.is("Content-Type") || field.is("Content-Transfer-Encoding") {
+            piece.extend_from_slice(field.raw);
+        }
+    }
+    piece.extend_from_slice(b"\r\n");
+    piece.extend_from_slice(body.get(..PREVIEW_BODY_BYTES).unwrap_or(body));
+    let parsed = MessageParser::new().parse(&piece);
+    let preview = parsed.as_ref().and_then(|message| message.body_preview(PREVIEW_CHARS * 2));
+    let words = preview.unwrap_or_default();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(PREVIEW_CHARS).collect()
+}
+
+/// The first `text/plain`, else the first text of any kind, that is no attachment.
+fn first_text(root: &Part) -> Option<&Part> {
+    let children = root.children.iter();
+    match root.kind {
+        Kind::Text => Some(root),
+        Kind::Multipart => children.filter_map(first_text).next(),
+        Kind::Message | Kind::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::mime;
+
+    const MESSAGE: &[u8] = b"Subject: hi\r\nDKIM-Signature: v=1;\r\n b=xyz\r\nARC-Seal: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n  aus K=C3=B6ln\r\n--b\r\nContent-Type: image/png\r\n\r\nxx\r\n--b--\r\n";
+
+    fn summary() -> Summary {
+        Summary::of(MESSAGE, &mime::skeleton(MESSAGE)).unwrap()
+    }
+
+    #[test]
+    fn tells_what_a_listing_needs() {
+        let summary = Summary::decode(&summary().encode().unwrap()).unwrap();
+        assert_eq!(summary.size, MESSAGE.len() as u64);
+        assert_eq!(
+            summary.header(),
+            b"Subject: hi\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        );
+        assert_eq!(summary.omitted, ["dkim-signature", "arc-seal"]);
+        assert_eq!(summary.preview, "Grüße aus Köln");
+        let [root, text, image] = &summary.parts[..] else { panic!() };
+        assert_eq!((root.depth, root.kind(), root.lines), (0, Kind::Multipart, 11));
+        assert_eq!((text.depth, text.kind(), text.lines), (1, Kind::Text, 1));
+        let cut = |range: Range<u64>| &MESSAGE[range.start as usize..range.end as usize];
+        assert_eq!(cut(image.body_range()), b"xx");
+        assert_eq!(cut(image.header_range()), image.header());
+        assert!(cut(root.header_range()).ends_with(b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn field_is_folded_and_bounded() {
+        let file = vec![7; 3000];
+        let field = to_field(&file).unwrap();
+        assert!(field.split(' ').all(|line| line.len() <= FOLD_COLUMNS));
+        assert_eq!(from_field(field.replace(' ', "\r\n ").as_bytes()), Ok(Some(file)));
+        assert_eq!(from_field(b" none\r\n"), Ok(None));
+        assert_eq!(from_field(b"a!b"), Err(()));
+        assert!(to_field(&vec![0; 40_000]).is_none());
+    }
+
+    #[test]
+    fn other_versions_are_not_read() {
+        let other = Summary { version: 2, ..summary() };
+        assert_eq!(Summary::decode(&other.encode().unwrap()), None);
+        assert_eq!(Summary::decode(b"\xff\xff"), None);
+    }
+}
