@@ -1,0 +1,40 @@
+//! What delivery asks of the key directory. Files answer it today; a database can tomorrow.
+
+use std::fmt;
+
+use crate::user::User;
+
+use super::public::{PublicError, PublicFolder, PublicHalf};
+
+/// The public side of a key directory.
+pub trait PublicDirectory {
+    /// The user's public half; `None` only where it is certain that the user is not enrolled.
+    ///
+    /// # Errors
+    /// Whenever it is not certain.
+    fn find(&self, user: &User) -> Result<Option<PublicHalf>, LookUpError>;
+}
+
+impl PublicDirectory for PublicFolder {
+    fn find(&self, user: &User) -> Result<Option<PublicHalf>, LookUpError> {
+        PublicFolder::find(self, user).map_err(LookUpError::from)
+    }
+}
+
+/// A look-up that gave no answer; delivery defers.
+#[derive(Debug)]
+pub struct LookUpError(String);
+
+impl From<PublicError> for LookUpError {
+    fn from(error: PublicError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Display for LookUpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LookUpError {}

@@ -1,0 +1,303 @@
+//! The key directory in files: `private/USER`, `public/USER`, and `archive` for what was removed.
+//!
+//! The order of writes is the point: the private record is durable, and `after_write` has succeeded,
+//! before the public half appears. No mail is ever sealed to a key that can vanish.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::secret;
+use crate::sys::file::{FileError, Folder, Lock, Ownership};
+use crate::user::User;
+
+use super::public::{PublicError, PublicFolder, PublicHalf};
+use super::record::{Record, RecordError};
+use super::site::{self, SiteError};
+
+const MAX_RECORD_BYTES: u64 = 1024 * 1024;
+const LOCK: &str = ".lock";
+
+/// Both halves of a site's keys. For logins and key care; delivery has no use for it.
+#[derive(Debug)]
+pub struct KeyDirectory {
+    root: PathBuf,
+    private: Folder,
+    public: PublicFolder,
+    after_write: Vec<String>,
+}
+
+impl KeyDirectory {
+    /// Where the records lie below the key directory.
+    pub fn private_below(keys: &Path) -> PathBuf {
+        keys.join("private")
+    }
+
+    /// Opens the key directory `keys`, which must belong to `site` if one is named.
+    ///
+    /// # Errors
+    /// When one of its folders cannot be entered or has not the site's marker.
+    pub fn open(
+        keys: &Path,
+        site: Option<&str>,
+        after_write: &[String],
+    ) -> Result<Self, SiteError> {
+        let private = site::open(&Self::private_below(keys), site)?;
+        let site = site::site_of(&private)?;
+        let public = PublicFolder::open(keys, Some(&site))?;
+        Ok(Self { root: keys.to_owned(), private, public, after_write: after_write.to_vec() })
+    }
+
+    /// Makes the folders and markers of a new site below `keys`.
+    ///
+    /// # Errors
+    /// What was in the way. What exists already is left as it is.
+    pub fn create(keys: &Path, site: &str, public_mode: u32) -> Result<(), FileError> {
+        let folders = [
+            (Self::private_below(keys), 0o700),
+            (keys.join("archive"), 0o700),
+            (PublicFolder::path_below(keys), public_mode),
+        ];
+        for (path, mode) in folders {
+            make_folder(&path, mode)?;
+            if path.ends_with("archive") {
+                continue;
+            }
+            let folder = Folder::open(&path)?;
+            folder.create(site::MARKER, site::marker(site).as_bytes(), mode & 0o644)?;
+        }
+        Ok(())
+    }
+
+    /// The user's record; `None` for a user who has none.
+    ///
+    /// # Errors
+    /// When it cannot be read or is of no use.
+    pub fn record(&self, user: &User) -> Result<Option<Record>, DirectoryError> {
+        let Some(bytes) = self.private.read(user.as_str(), MAX_RECORD_BYTES)? else {
+            return Ok(None);
+        };
+        let record = Record::parse(user, bytes.expose());
+        record.map(Some).map_err(|cause| DirectoryError::Record(self.path_of(user), cause))
+    }
+
+    /// The user's public half; `None` where none was published.
+    ///
+    /// # Errors
+    /// When it cannot be read or is of no use.
+    pub fn public(&self, user: &User) -> Result<Option<PublicHalf>, DirectoryError> {
+        Ok(self.public.find(user)?)
+    }
+
+    /// Enrols: writes a new record and publishes its public half.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`] where the user has one; or what was in the way.
+    pub fn create_record(&self, user: &User, record: &Record) -> Result<(), DirectoryError> {
+        let _lock = self.lock()?;
+        if self.private.has(user.as_str()) || self.public.folder().has(user.as_str()) {
+            return Err(DirectoryError::Exists(user.clone()));
+        }
+        self.private.create(user.as_str(), &record.to_file(), 0o600)?;
+        self.after_write(user)?;
+        self.put_public(user, record)
+    }
+
+    /// Puts `record` in the place of the one of version `expected`.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Changed`] where somebody else wrote it meanwhile; the record is then as he
+    /// left it.
+    pub fn replace_record(
+        &self,
+        user: &User,
+        record: &Record,
+        expected: u64,
+    ) -> Result<(), DirectoryError> {
+        let _lock = self.lock()?;
+        let current = self.record(user)?.ok_or_else(|| DirectoryError::Unknown(user.clone()))?;
+        if current.version() != expected {
+            return Err(DirectoryError::Changed(user.clone()));
+        }
+        self.private.replace(user.as_str(), &record.to_file(), 0o600)?;
+        self.after_write(user)
+    }
+
+    /// Publishes the public half of a record that an interrupted enrolment left without.
+    ///
+    /// # Errors
+    /// What was in the way.
+    pub fn publish(&self, user: &User) -> Result<(), DirectoryError> {
+        let _lock = self.lock()?;
+        let record = self.record(user)?.ok_or_else(|| DirectoryError::Unknown(user.clone()))?;
+        self.after_write(user)?;
+        self.put_public(user, &record)
+    }
+
+    /// Takes the user's keys out of use, the public half first, and gives the folder they are kept
+    /// in. They are never deleted: nobody can tell that no mail or backup needs them any more.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`] where there are none; or what was in the way.
+    pub fn archive(&self, user: &User, now: u64) -> Result<PathBuf, DirectoryError> {
+        let _lock = self.lock()?;
+        let name = user.as_str();
+        if !self.private.has(name) && !self.public.folder().has(name) {
+            return Err(DirectoryError::Unknown(user.clone()));
+        }
+        let unique = u32::from_ne_bytes(secret::random_bytes());
+        let kept = self.root.join("archive").join(format!("{now}-{unique:08x}"));
+        for (folder, below) in [(self.public.folder(), "public"), (&self.private, "private")] {
+            make_folder(&kept.join(below), 0o700)?;
+            folder.move_to(name, &Folder::open(&kept.join(below))?)?;
+        }
+        Ok(kept)
+    }
+
+    /// Calls the user `old` `new` from now on. Interrupted, it can be repeated.
+    ///
+    /// # Errors
+    /// When there is no `old`, or somebody else is `new` already; or what was in the way.
+    pub fn rename(&self, old: &User, new: &User) -> Result<(), DirectoryError> {
+        let _lock = self.lock()?;
+        let record = self.record(old)?.ok_or_else(|| DirectoryError::Unknown(old.clone()))?;
+        let renamed = record.renamed_to(new);
+        match self.record(new)? {
+            None if self.public.folder().has(new.as_str()) => {
+                return Err(DirectoryError::Exists(new.clone()));
+            }
+            None => self.private.create(new.as_str(), &renamed.to_file(), 0o600)?,
+            Some(there) if there == renamed => {}
+            Some(_) => return Err(DirectoryError::Exists(new.clone())),
+        }
+        self.after_write(new)?;
+        self.put_public(new, &renamed)?;
+        self.public.folder().remove(old.as_str())?;
+        self.private.remove(old.as_str())?;
+        Ok(())
+    }
+
+    /// Everybody who has a record or a public half.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub fn users(&self) -> Result<Vec<User>, DirectoryError> {
+        let mut names = self.private.list()?;
+        names.extend(self.public.folder().list()?);
+        names.sort();
+        names.dedup();
+        Ok(names.iter().filter_map(|name| User::parse(name).ok()).collect())
+    }
+
+    /// Who may do what in the private and in the public folder.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn ownership(&self) -> Result<(Ownership, Ownership), FileError> {
+        Ok((self.private.ownership()?, self.public.folder().ownership()?))
+    }
+
+    /// The path of the user's record.
+    pub fn path_of(&self, user: &User) -> PathBuf {
+        self.private.path().join(user.as_str())
+    }
+
+    fn put_public(&self, user: &User, record: &Record) -> Result<(), DirectoryError> {
+        let half =
+            record.public().map_err(|cause| DirectoryError::Record(self.path_of(user), cause))?;
+        let folder = self.public.folder();
+        // Whoever may look into the folder may read what is in it, and nobody else.
+        let mode = 0o644 & (folder.ownership()?.mode | 0o600);
+        Ok(folder.replace(user.as_str(), half.to_file(user).as_bytes(), mode)?)
+    }
+
+    fn lock(&self) -> Result<Lock, DirectoryError> {
+        let lock = self.private.lock(LOCK)?;
+        self.private.sweep()?;
+        self.public.folder().sweep()?;
+        Ok(lock)
+    }
+
+    /// Runs the site's command with the record's path as its last argument.
+    fn after_write(&self, user: &User) -> Result<(), DirectoryError> {
+        let Some((program, arguments)) = self.after_write.split_first() else { return Ok(()) };
+        let path = self.path_of(user);
+        let run = Command::new(program).args(arguments).arg(&path).stdin(Stdio::null()).status();
+        let problem = match run {
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) => status.to_string(),
+            Err(cause) => cause.to_string(),
+        };
+        Err(DirectoryError::AfterWrite { program: program.clone(), path, problem })
+    }
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = |cause| FileError::new("create folder", path, cause);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    // Set again: the mode above was narrowed by the umask, and has no setgid bit.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
+}
+
+/// What went wrong in the key directory.
+#[derive(Debug)]
+pub enum DirectoryError {
+    /// A file could not be read or written.
+    File(FileError),
+    /// A public half is of no use.
+    Public(PublicError),
+    /// A record is of no use.
+    Record(PathBuf, RecordError),
+    /// The user has keys already.
+    Exists(User),
+    /// The user has no keys.
+    Unknown(User),
+    /// The record was written by somebody else meanwhile.
+    Changed(User),
+    /// The record is written, but the site's command did not succeed.
+    AfterWrite {
+        /// The command.
+        program: String,
+        /// The record.
+        path: PathBuf,
+        /// What it answered.
+        problem: String,
+    },
+}
+
+impl From<FileError> for DirectoryError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<PublicError> for DirectoryError {
+    fn from(error: PublicError) -> Self {
+        Self::Public(error)
+    }
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Public(error) => error.fmt(f),
+            Self::Record(path, error) => write!(f, "{} {error}", path.display()),
+            Self::Exists(user) => write!(f, "user {user} has keys already"),
+            Self::Unknown(user) => write!(f, "user {user} is not enrolled"),
+            Self::Changed(user) => {
+                write!(f, "the key record of {user} was changed by somebody else meanwhile")
+            }
+            Self::AfterWrite { program, path, problem } => {
+                let path = path.display();
+                write!(f, "{path} is written, but [keys] after_write ({program}) failed: {problem}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {}

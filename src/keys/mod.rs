@@ -1,0 +1,18 @@
+//! The keys of the site's users: two halves, two folders, two users of the operating system.
+//!
+//! Layer 2. The public half is all that delivery sees ([`public`]); the key record with the locked
+//! private half is for logins and key care only ([`record`], [`files`]). No private key is ever
+//! written unlocked.
+
+pub mod directory;
+pub mod files;
+pub mod kdf;
+pub mod pepper;
+pub mod public;
+pub mod record;
+mod sealed;
+mod site;
+mod slot;
+
+pub use site::{MARKER, SiteError, new_site};
+pub use slot::SlotKind;
