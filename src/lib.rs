@@ -10,6 +10,16 @@
     clippy::todo
 )]
 
-pub mod message;
+pub mod lifecycle;
 
+pub mod config;
+pub mod keys;
+pub mod seal;
+
+pub mod age;
+pub mod message;
+pub mod user;
+
+pub mod log;
 pub mod secret;
+pub mod sys;

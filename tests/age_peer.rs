@@ -41,10 +41,7 @@ fn stock_key(folder: &Path, name: &str) -> (SecretKey, PathBuf) {
     let text = String::from_utf8(run("age-keygen", &[], b"")).unwrap();
     let path = folder.join(name);
     std::fs::write(&path, &text).unwrap();
-    (
-        SecretKey::parse(text.lines().last().unwrap()).unwrap(),
-        path,
-    )
+    (SecretKey::parse(text.lines().last().unwrap()).unwrap(), path)
 }
 
 /// Bytes that no two chunks share.
@@ -67,10 +64,7 @@ fn age_reads_what_we_write() {
         let message = message(len);
         let mut file = Vec::new();
         encrypt(&[key.public_key()], &message, &mut file).unwrap();
-        assert!(
-            run("age", &["-d", "-i", path], &file) == message,
-            "{len} bytes"
-        );
+        assert!(run("age", &["-d", "-i", path], &file) == message, "{len} bytes");
 
         let mut file = Vec::new();
         let mut encryptor = Encryptor::new(&[key.public_key()], &mut file).unwrap();
@@ -78,10 +72,7 @@ fn age_reads_what_we_write() {
             encryptor.push(piece, &mut file);
         }
         encryptor.finish(&mut file);
-        assert!(
-            run("age", &["-d", "-i", path], &file) == message,
-            "{len} bytes in pieces"
-        );
+        assert!(run("age", &["-d", "-i", path], &file) == message, "{len} bytes in pieces");
     }
 }
 
@@ -106,10 +97,7 @@ fn our_keys_are_keys_to_age() {
     std::fs::write(&path, key.to_bech32().expose()).unwrap();
     let path = path.to_str().unwrap();
     let public = run("age-keygen", &["-y", path], b"");
-    assert_eq!(
-        String::from_utf8(public).unwrap().trim_end(),
-        key.public_key().to_string()
-    );
+    assert_eq!(String::from_utf8(public).unwrap().trim_end(), key.public_key().to_string());
     let file = run("age", &["-e", "-i", path], b"hello");
     let plaintext = decrypt(std::slice::from_ref(&key), &file).unwrap();
     assert_eq!(plaintext.expose(), b"hello");
@@ -118,9 +106,7 @@ fn our_keys_are_keys_to_age() {
 #[test]
 fn each_of_several_recipients_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let keys: Vec<_> = ["a", "b", "c"]
-        .map(|name| stock_key(folder.path(), name))
-        .into();
+    let keys: Vec<_> = ["a", "b", "c"].map(|name| stock_key(folder.path(), name)).into();
     let recipients: Vec<_> = keys.iter().map(|(key, _)| key.public_key()).collect();
     let list = folder.path().join("recipients");
     let lines: String = recipients.iter().map(|key| format!("{key}\n")).collect();

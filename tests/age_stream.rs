@@ -124,9 +124,7 @@ fn recipients_that_are_no_good_leave_the_output_alone() {
 
 #[test]
 fn the_most_recipients_and_the_wrong_key() {
-    let keys: Vec<_> = std::iter::repeat_with(SecretKey::generate)
-        .take(MAX_STANZAS)
-        .collect();
+    let keys: Vec<_> = std::iter::repeat_with(SecretKey::generate).take(MAX_STANZAS).collect();
     let recipients: Vec<_> = keys.iter().map(SecretKey::public_key).collect();
     let mut file = Vec::new();
     encrypt(&recipients, b"message", &mut file).unwrap();

@@ -24,10 +24,7 @@ pub(super) fn encode(prefix: &str, key: &[u8; 32]) -> String {
     text.push('1');
     let mut checksum = Checksum::new(prefix);
     let mut put = |value: u8| {
-        let character = CHARSET
-            .get(usize::from(value & 31))
-            .copied()
-            .map(char::from);
+        let character = CHARSET.get(usize::from(value & 31)).copied().map(char::from);
         let cased = |c: char| if upper { c.to_ascii_uppercase() } else { c };
         text.extend(character.map(cased));
     };
@@ -129,13 +126,8 @@ impl Checksum {
     }
 
     fn add(&mut self, value: u8) {
-        const GENERATOR: [u32; 5] = [
-            0x3b6a_57b2,
-            0x2650_8e6d,
-            0x1ea1_19fa,
-            0x3d42_33dd,
-            0x2a14_62b3,
-        ];
+        const GENERATOR: [u32; 5] =
+            [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
         let top = self.0 >> 25;
         self.0 = ((self.0 & 0x01ff_ffff) << 5) ^ u32::from(value);
         for (bit, generator) in GENERATOR.iter().enumerate() {
@@ -176,12 +168,7 @@ mod tests {
 
     #[test]
     fn prefix_must_agree() {
-        for prefix in [
-            "AGE-SECRET-KEY",
-            "age-secret-key-",
-            "AGE-SECRET-KEY-PQ-",
-            "age",
-        ] {
+        for prefix in ["AGE-SECRET-KEY", "age-secret-key-", "AGE-SECRET-KEY-PQ-", "age"] {
             assert_eq!(decode(prefix, IDENTITY), Err(KeyError::Prefix), "{prefix}");
         }
         assert_eq!(decode(PREFIX, ""), Err(KeyError::Prefix));
@@ -192,10 +179,7 @@ mod tests {
         let (head, tail) = IDENTITY.split_at(30);
         let mixed = format!("{head}{}", tail.to_lowercase());
         assert_eq!(decode(PREFIX, &mixed), Err(KeyError::Case));
-        assert_eq!(
-            decode(PREFIX, &IDENTITY.to_lowercase()),
-            Err(KeyError::Prefix)
-        );
+        assert_eq!(decode(PREFIX, &IDENTITY.to_lowercase()), Err(KeyError::Prefix));
     }
 
     #[test]
@@ -215,11 +199,7 @@ mod tests {
         (0..51).for_each(|_| checksum.add(0));
         checksum.add(1);
         let mut text = format!("age1{}p", "q".repeat(51));
-        text.extend(
-            checksum
-                .symbols()
-                .map(|value| char::from(CHARSET[usize::from(value)])),
-        );
+        text.extend(checksum.symbols().map(|value| char::from(CHARSET[usize::from(value)])));
         assert_eq!(decode("age", &text), Err(KeyError::Padding));
     }
 

@@ -15,11 +15,7 @@ pub(super) struct Buffer {
 impl Buffer {
     /// Empty, and without memory until the first byte comes.
     pub(super) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            filled: 0,
-            limit,
-        }
+        Self { bytes: Vec::new(), filled: 0, limit }
     }
 
     /// Takes as much of `input` as fits and gives back the rest.

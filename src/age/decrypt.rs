@@ -26,10 +26,7 @@ enum State {
 impl<'k, I: Identity> Decryptor<'k, I> {
     /// Begins a file.
     pub fn new(identities: &'k [I]) -> Self {
-        Self {
-            identities,
-            state: State::Header(HeaderReader::new()),
-        }
+        Self { identities, state: State::Header(HeaderReader::new()) }
     }
 
     /// Takes `ciphertext` and appends to `out` the chunks that it completes. The last chunk waits for
@@ -123,11 +120,7 @@ fn give_out(
         // want it given out, as a reader does that does not look ahead; the file is bad all the same.
         Err(PayloadError::Altered) if whole => {
             out.try_push(chunks.open(waiting.filled(), !last)?)?;
-            Err(if last {
-                PayloadError::Truncated.into()
-            } else {
-                PayloadError::Trailing.into()
-            })
+            Err(if last { PayloadError::Truncated.into() } else { PayloadError::Trailing.into() })
         }
         Err(error) => Err(error.into()),
     }

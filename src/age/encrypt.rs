@@ -37,10 +37,7 @@ impl Encryptor {
         header::write(&stanzas, &file_key, out);
         let nonce = random_bytes::<NONCE_LEN>();
         out.extend_from_slice(&nonce);
-        Ok(Self {
-            chunks: Chunks::new(&file_key, &nonce),
-            waiting: Buffer::new(CHUNK_LEN),
-        })
+        Ok(Self { chunks: Chunks::new(&file_key, &nonce), waiting: Buffer::new(CHUNK_LEN) })
     }
 
     /// Takes `plaintext` and appends the chunks that it completes.

@@ -26,11 +26,8 @@ pub(super) fn write(stanzas: &[Stanza], file_key: &FileKey, out: &mut Vec<u8>) {
         stanza.encode_into(&mut text);
     }
     text.push_str(FOOTER);
-    let mac = mac_key(file_key)
-        .chain_update(VERSION_LINE)
-        .chain_update(&text)
-        .finalize()
-        .into_bytes();
+    let mac =
+        mac_key(file_key).chain_update(VERSION_LINE).chain_update(&text).finalize().into_bytes();
     text.push(' ');
     BASE64.encode_append(mac, &mut text);
     text.push('\n');
@@ -54,10 +51,7 @@ impl Header {
     /// Whether who wrote this header knew `file_key`.
     #[must_use]
     pub(super) fn is_authentic(&self, file_key: &FileKey) -> bool {
-        mac_key(file_key)
-            .chain_update(&self.covered)
-            .verify_slice(&self.mac)
-            .is_ok()
+        mac_key(file_key).chain_update(&self.covered).verify_slice(&self.mac).is_ok()
     }
 }
 
@@ -80,12 +74,7 @@ enum Next {
 
 impl HeaderReader {
     pub(super) fn new() -> Self {
-        Self {
-            raw: Vec::new(),
-            line: 0,
-            stanzas: Vec::new(),
-            next: Next::Version,
-        }
+        Self { raw: Vec::new(), line: 0, stanzas: Vec::new(), next: Next::Version }
     }
 
     /// Takes what of `input` belongs to the header and gives back the rest, with the header once it is
@@ -155,11 +144,7 @@ impl HeaderReader {
         }
         let mut covered = std::mem::take(&mut self.raw);
         covered.truncate(self.line + FOOTER.len());
-        Ok(Header {
-            stanzas: std::mem::take(&mut self.stanzas),
-            covered,
-            mac,
-        })
+        Ok(Header { stanzas: std::mem::take(&mut self.stanzas), covered, mac })
     }
 }
 
@@ -177,11 +162,7 @@ mod tests {
     use crate::age::StanzaError;
 
     fn stanza(kind: &str, body_len: usize) -> Stanza {
-        Stanza {
-            kind: kind.to_owned(),
-            args: Vec::new(),
-            body: vec![1; body_len],
-        }
+        Stanza { kind: kind.to_owned(), args: Vec::new(), body: vec![1; body_len] }
     }
 
     fn read(text: &[u8]) -> Result<Header, HeaderError> {

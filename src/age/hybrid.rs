@@ -51,10 +51,7 @@ impl Identity for HybridKey {
             return Err(HeaderError::Recipient.into());
         };
         let share = BASE64.decode(share).map_err(|_| HeaderError::Recipient)?;
-        let share = share
-            .as_slice()
-            .try_into()
-            .map_err(|_| HeaderError::Recipient)?;
+        let share = share.as_slice().try_into().map_err(|_| HeaderError::Recipient)?;
         // Before the KEM, which costs more than this.
         if stanza.body.len() != BODY_LEN {
             return Err(HeaderError::Recipient.into());

@@ -81,10 +81,7 @@ impl SecretKey {
     /// The key with this scalar (RFC 7748; clamped when it is used, so every 32 bytes are one).
     pub fn from_scalar_bytes(scalar: Secret<32>) -> Self {
         let public = x25519_dalek::PublicKey::from(&StaticSecret::from(*scalar.expose()));
-        Self {
-            public: PublicKey(public.to_bytes()),
-            scalar,
-        }
+        Self { public: PublicKey(public.to_bytes()), scalar }
     }
 
     /// The key in `text`: `AGE-SECRET-KEY-1…`, nothing before or after it.
@@ -97,9 +94,7 @@ impl SecretKey {
 
     /// The text that stock `age` reads, in ASCII, without a line end.
     pub fn to_bech32(&self) -> SecretBytes {
-        bech32::encode(SECRET_PREFIX, self.expose())
-            .into_bytes()
-            .into()
+        bech32::encode(SECRET_PREFIX, self.expose()).into_bytes().into()
     }
 
     /// The key to seal to.

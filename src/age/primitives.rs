@@ -31,8 +31,7 @@ pub(super) fn derive(secret: &[u8], salt: &[u8], info: &[u8]) -> Secret<32> {
 /// HKDF-Expand (RFC 5869, section 2.3) with the concatenation of `info` into `out`, at most 32 bytes.
 pub(super) fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], out: &mut [u8]) {
     #[expect(clippy::expect_used, reason = "the limit is 8160 bytes")]
-    hkdf.expand_multi_info(info, out)
-        .expect("32 bytes are not too many");
+    hkdf.expand_multi_info(info, out).expect("32 bytes are not too many");
 }
 
 /// HMAC-SHA-256 (RFC 2104) under `key`, ready for the message.

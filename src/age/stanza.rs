@@ -89,9 +89,7 @@ impl Stanza {
             return Err(StanzaError::Body);
         }
         // A whole line is a whole number of base64 groups, so lines decode one by one.
-        BASE64
-            .decode_append(line, &mut self.body)
-            .map_err(|_| StanzaError::Body)?;
+        BASE64.decode_append(line, &mut self.body).map_err(|_| StanzaError::Body)?;
         Ok(line.len() < COLUMNS)
     }
 }
@@ -110,11 +108,7 @@ mod tests {
     use super::*;
 
     fn stanza(body_len: usize) -> Stanza {
-        Stanza {
-            kind: "test".to_owned(),
-            args: vec!["one".to_owned()],
-            body: vec![7; body_len],
-        }
+        Stanza { kind: "test".to_owned(), args: vec!["one".to_owned()], body: vec![7; body_len] }
     }
 
     #[test]

@@ -35,10 +35,7 @@ pub(super) struct Chunks {
 impl Chunks {
     /// The chunks of the file with this key and nonce.
     pub(super) fn new(file_key: &FileKey, nonce: &[u8]) -> Self {
-        Self {
-            key: derive(file_key.expose(), nonce, b"payload"),
-            number: 0,
-        }
+        Self { key: derive(file_key.expose(), nonce, b"payload"), number: 0 }
     }
 
     /// Appends `plaintext`, sealed. It is copied once and encrypted where it then stands.
@@ -59,9 +56,8 @@ impl Chunks {
         sealed: &'c mut [u8],
         last: bool,
     ) -> Result<&'c [u8], PayloadError> {
-        let (text, tag) = sealed
-            .split_last_chunk_mut::<TAG_LEN>()
-            .ok_or(PayloadError::Truncated)?;
+        let (text, tag) =
+            sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(PayloadError::Truncated)?;
         if text.is_empty() && self.number > 0 {
             return Err(PayloadError::EmptyLastChunk);
         }
@@ -118,24 +114,15 @@ mod tests {
         assert_eq!(opener.open(&mut chunk, true), Ok(b"".as_slice()));
         let mut chunk = Vec::new();
         sealer.seal(b"", true, &mut chunk);
-        assert_eq!(
-            opener.open(&mut chunk, true),
-            Err(PayloadError::EmptyLastChunk)
-        );
-        assert_eq!(
-            opener.open(&mut [0; 15], true),
-            Err(PayloadError::Truncated)
-        );
+        assert_eq!(opener.open(&mut chunk, true), Err(PayloadError::EmptyLastChunk));
+        assert_eq!(opener.open(&mut [0; 15], true), Err(PayloadError::Truncated));
     }
 
     #[test]
     fn sealed_len_is_the_length() {
-        for (plain, sealed) in [
-            (0, 16),
-            (1, 17),
-            (CHUNK_LEN, CHUNK_LEN + 16),
-            (CHUNK_LEN + 1, CHUNK_LEN + 33),
-        ] {
+        for (plain, sealed) in
+            [(0, 16), (1, 17), (CHUNK_LEN, CHUNK_LEN + 16), (CHUNK_LEN + 1, CHUNK_LEN + 33)]
+        {
             assert_eq!(sealed_len(plain), sealed);
         }
     }

@@ -67,9 +67,7 @@ impl Identity for SecretKey {
 /// The key that wraps; `None` when either side's point is of low order, so that the secret is none.
 fn wrap_key(shared: &SharedSecret, share: &[u8; 32], to: &PublicKey) -> Option<Secret<32>> {
     let salt = [*share, *to.as_bytes()].concat();
-    shared
-        .was_contributory()
-        .then(|| derive(shared.as_bytes(), &salt, INFO))
+    shared.was_contributory().then(|| derive(shared.as_bytes(), &salt, INFO))
 }
 
 /// The file key in the body of a stanza; `None` when `key` is not the one that sealed it.
@@ -83,9 +81,7 @@ pub(super) fn open_body(
     if body.len() != BODY_LEN {
         return Err(HeaderError::Recipient.into());
     }
-    let (text, tag) = body
-        .split_last_chunk::<TAG_LEN>()
-        .ok_or(HeaderError::Recipient)?;
+    let (text, tag) = body.split_last_chunk::<TAG_LEN>().ok_or(HeaderError::Recipient)?;
     let opened = FileKey::fill_with(|place| {
         place.copy_from_slice(text);
         open(key, nonce, place, tag).then_some(()).ok_or(())
@@ -141,10 +137,7 @@ mod tests {
         let mut short_share = good.clone();
         short_share.args = vec![BASE64.encode([9; 31])];
         for stanza in [long_body, more_arguments, short_share] {
-            assert_eq!(
-                key.unwrap_stanza(&stanza),
-                Err(HeaderError::Recipient.into())
-            );
+            assert_eq!(key.unwrap_stanza(&stanza), Err(HeaderError::Recipient.into()));
         }
         let mut other_type = good;
         other_type.kind = "x25519".to_owned();
