@@ -10,6 +10,7 @@
     clippy::todo
 )]
 
+pub mod delivery;
 pub mod lifecycle;
 
 pub mod config;
@@ -20,6 +21,7 @@ pub mod age;
 pub mod message;
 pub mod user;
 
+pub mod fault;
 pub mod log;
 pub mod secret;
 pub mod sys;

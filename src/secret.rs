@@ -85,12 +85,18 @@ impl SecretBytes {
     /// # Errors
     /// When the memory for them cannot be had; what was there before stays.
     pub fn try_push(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        let wanted = self.0.len().checked_add(bytes.len()).ok_or(OutOfMemory)?;
-        if wanted > self.0.capacity() {
-            self.grow(wanted)?;
-        }
+        self.try_reserve(bytes.len())?;
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Makes room for `additional` bytes.
+    ///
+    /// # Errors
+    /// When the memory for them cannot be had.
+    pub fn try_reserve(&mut self, additional: usize) -> Result<(), OutOfMemory> {
+        let wanted = self.0.len().checked_add(additional).ok_or(OutOfMemory)?;
+        if wanted > self.0.capacity() { self.grow(wanted) } else { Ok(()) }
     }
 
     fn grow(&mut self, wanted: usize) -> Result<(), OutOfMemory> {

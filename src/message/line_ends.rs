@@ -35,23 +35,59 @@ impl ToCrlf {
     }
 }
 
-/// Writes CRLF as LF: what is delivered to a file or a pipe has local line ends. Only for sealed
-/// messages, which contain no other CR.
-pub struct ToLf<W: Write>(pub W);
+/// Writes CRLF as LF and changes nothing else: what goes to a file or a pipe has local line ends.
+/// [`ToLf::finish`] ends it.
+pub struct ToLf<W: Write> {
+    out: W,
+    /// A CR that ended the last piece; the next one tells what it is.
+    held_cr: bool,
+}
+
+impl<W: Write> ToLf<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, held_cr: false }
+    }
+
+    /// Writes what is held back and flushes.
+    ///
+    /// # Errors
+    /// What the writer answers.
+    pub fn finish(mut self) -> io::Result<()> {
+        if self.held_cr {
+            self.out.write_all(b"\r")?;
+        }
+        self.out.flush()
+    }
+}
 
 impl<W: Write> Write for ToLf<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let mut from = 0;
-        for at in memchr::memchr_iter(b'\r', piece) {
-            self.0.write_all(piece.get(from..at).unwrap_or_default())?;
-            from = at + 1;
+        let Some(first) = piece.first() else { return Ok(0) };
+        if std::mem::take(&mut self.held_cr) && *first != b'\n' {
+            self.out.write_all(b"\r")?;
         }
-        self.0.write_all(piece.get(from..).unwrap_or_default())?;
+        let mut from = 0;
+        for cr in memchr::memchr_iter(b'\r', piece) {
+            match piece.get(cr + 1) {
+                Some(b'\n') => {
+                    self.out.write_all(piece.get(from..cr).unwrap_or_default())?;
+                    from = cr + 1;
+                }
+                Some(_) => {}
+                None => {
+                    self.out.write_all(piece.get(from..cr).unwrap_or_default())?;
+                    from = cr + 1;
+                    self.held_cr = true;
+                }
+            }
+        }
+        self.out.write_all(piece.get(from..).unwrap_or_default())?;
         Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -78,9 +114,12 @@ mod tests {
 
     #[test]
     fn crlf_to_lf() {
-        let mut out = ToLf(Vec::new());
-        out.write_all(b"a\r").unwrap();
-        out.write_all(b"\nb\r\n").unwrap();
-        assert_eq!(out.0, b"a\nb\n");
+        let mut bytes = Vec::new();
+        let mut out = ToLf::new(&mut bytes);
+        for piece in [&b"a\r"[..], b"\nb\rc\r\n\r", b"\rd\r", b"", b"\n\n", b"\r"] {
+            out.write_all(piece).unwrap();
+        }
+        out.finish().unwrap();
+        assert_eq!(bytes, b"a\nb\rc\n\r\rd\n\n\r");
     }
 }

@@ -1,0 +1,101 @@
+//! The next hop: whoever keeps the message. It has it when it says so, and not before.
+
+pub mod command;
+pub mod lmtp;
+pub mod maildir;
+pub mod output;
+
+use std::io::{self, Write};
+
+use crate::message::line_ends::ToLf;
+use crate::seal::SealedMessage;
+use crate::user::User;
+
+/// Somebody who takes one letter for one recipient at a time.
+pub trait NextHop {
+    /// Hands `letter` on for the recipient `address`, whose `user` is known where there is one.
+    ///
+    /// # Errors
+    /// [`Refusal`] unless the next hop has taken the letter over.
+    fn hand_on(
+        &mut self,
+        address: &str,
+        user: Option<&User>,
+        letter: &Letter<'_>,
+    ) -> Result<(), Refusal>;
+}
+
+/// What is handed on.
+#[derive(Debug)]
+pub enum Letter<'a> {
+    /// A sealed message; the store sees the null sender.
+    Sealed(&'a SealedMessage),
+    /// A message as it came, with CRLF line ends, because policy says so.
+    Plain {
+        /// MAIL FROM.
+        sender: &'a str,
+        /// The message.
+        message: &'a [u8],
+    },
+}
+
+impl Letter<'_> {
+    /// MAIL FROM as the store gets to see it.
+    pub fn sender(&self) -> &str {
+        match self {
+            Self::Sealed(_) => "",
+            Self::Plain { sender, .. } => sender,
+        }
+    }
+
+    /// Writes it with CRLF line ends.
+    ///
+    /// # Errors
+    /// What `out` answers.
+    pub fn write_crlf(&self, mut out: impl Write) -> io::Result<()> {
+        match self {
+            Self::Sealed(sealed) => sealed.write_to(out),
+            Self::Plain { message, .. } => out.write_all(message),
+        }
+    }
+
+    /// Writes it with local line ends, for a file or a pipe.
+    ///
+    /// # Errors
+    /// What `out` answers.
+    pub fn write_local(&self, out: impl Write) -> io::Result<()> {
+        let mut out = ToLf::new(out);
+        self.write_crlf(&mut out)?;
+        out.finish()
+    }
+}
+
+/// The next hop did not take a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whether there is no point in trying again.
+    pub for_good: bool,
+    /// The enhanced status code (RFC 3463).
+    pub code: String,
+    /// What happened, for the log.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// It may take it later.
+    pub fn for_now(code: &str, detail: impl Into<String>) -> Self {
+        Self { for_good: false, code: code.to_owned(), detail: detail.into() }
+    }
+
+    /// It will never take it.
+    pub fn for_good(code: &str, detail: impl Into<String>) -> Self {
+        Self { for_good: true, code: code.to_owned(), detail: detail.into() }
+    }
+
+    /// A file or pipe that failed.
+    pub fn io(what: &str, cause: &io::Error) -> Self {
+        let full =
+            matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        Self::for_now(if full { "4.3.1" } else { "4.3.0" }, format!("{what}: {cause}"))
+    }
+}
