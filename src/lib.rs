@@ -10,6 +10,8 @@
     clippy::todo
 )]
 
+pub mod cli;
+
 pub mod delivery;
 pub mod lifecycle;
 

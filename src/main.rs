@@ -1,4 +1,6 @@
-//! The `nightsafe` program.
+//! The `nightsafe` program: everything is in the library.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    nightsafe::cli::main()
+}

@@ -144,6 +144,12 @@ impl From<Vec<u8>> for SecretBytes {
     }
 }
 
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
 impl Drop for SecretBytes {
     fn drop(&mut self) {
         wipe(&mut self.0);

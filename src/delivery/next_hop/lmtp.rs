@@ -175,7 +175,10 @@ impl Session {
         session.extensions = match EhloResponse::parse(&mut text.iter()) {
             Ok(offered) => offered.capabilities,
             Err(_) => {
-                return Err(session.parsed("LHLO", &text, false).err().unwrap_or(bad_reply("LHLO")));
+                return Err(session
+                    .parsed("LHLO", &text, false)
+                    .err()
+                    .unwrap_or(bad_reply("LHLO")));
             }
         };
         Ok(session)

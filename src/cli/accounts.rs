@@ -1,0 +1,43 @@
+//! `nightsafe list`, `remove` and `rename`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::lifecycle::accounts;
+
+use super::exit::Failure;
+use super::site::{Site, now, shown_time};
+use super::usage::{Rename, User};
+
+pub(super) fn list(config: Option<&Path>) -> Result<ExitCode, Failure> {
+    let site = Site::load(config)?;
+    for account in accounts::list(&site.keys()?)? {
+        let generation = account.generation.map_or_else(|| "?".to_owned(), |n| n.to_string());
+        let set = account.password_set.map_or_else(|| "?".to_owned(), shown_time);
+        println!("{}  generation {generation}, password set {set}", account.user);
+        if let Some(problem) = account.problem {
+            println!("  problem: {problem}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn remove(config: Option<&Path>, arguments: &User) -> Result<ExitCode, Failure> {
+    let site = Site::load(config)?;
+    let user = site.user(&arguments.user)?;
+    let kept = site.keys()?.archive(&user, now())?;
+    println!("keys of {user} archived in {}", kept.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn rename(config: Option<&Path>, arguments: &Rename) -> Result<ExitCode, Failure> {
+    let site = Site::load(config)?;
+    let (old, new) = (site.user(&arguments.old)?, site.user(&arguments.new)?);
+    if old == new {
+        let (old, new) = (&arguments.old, &arguments.new);
+        return Err(Failure::argument(format!("{old} and {new} are the same user")));
+    }
+    site.keys()?.rename(&old, &new)?;
+    println!("{old} is {new} from now on; mail to {old} finds no key any more");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,22 @@
+//! `nightsafe enroll`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::lifecycle::enroll::enroll;
+
+use super::exit::Failure;
+use super::password;
+use super::site::{Site, now};
+use super::usage::Enroll;
+
+pub(super) fn run(config: Option<&Path>, arguments: &Enroll) -> Result<ExitCode, Failure> {
+    let site = Site::load(config)?;
+    let user = site.user(&arguments.user)?;
+    let (keys, pepper) = (site.keys()?, site.pepper()?);
+    let file = arguments.password.password_file.as_deref();
+    let password = password::ask_new(file, user.as_str())?;
+    let public = enroll(&keys, &user, password.expose(), &pepper, now())?;
+    println!("{}", public.key);
+    Ok(ExitCode::SUCCESS)
+}

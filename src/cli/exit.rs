@@ -1,0 +1,272 @@
+//! How a command ends: an error, a hint where there is something to do, and a status of sysexits.h.
+//! Both in lower case, without a full stop; the error names the file, address or setting.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::delivery::site::SiteProblem;
+use crate::keys::SiteError;
+use crate::keys::files::DirectoryError;
+use crate::keys::kdf::MAX_PASSWORD_BYTES;
+use crate::keys::pepper::PepperError;
+use crate::keys::record::UnlockError;
+use crate::lifecycle::setup::SetupError;
+use crate::lifecycle::unlock::LoginError;
+use crate::seal::{SignatureError, SiteKeyError, UnsealError};
+use crate::sys::file::FileError;
+use crate::user::UserError;
+
+/// Statuses of sysexits.h.
+mod status {
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const DATA_ERROR: u8 = 65;
+    pub(super) const NO_INPUT: u8 = 66;
+    pub(super) const NO_USER: u8 = 67;
+    pub(super) const CANNOT_CREATE: u8 = 73;
+    pub(super) const IO_ERROR: u8 = 74;
+    pub(super) const TEMPORARY_FAILURE: u8 = 75;
+    pub(super) const NO_PERMISSION: u8 = 77;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+const RESTORE: &str = "restore it from the backup";
+
+/// A command that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: u8,
+    error: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(status: u8, error: &dyn Display) -> Self {
+        Self { status, error: error.to_string(), hint: None }
+    }
+
+    /// With what to do next.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Arguments that make no sense.
+    pub(super) fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        // The first paragraph is the error; clap's advice begins with its usage.
+        let told = text.split("\n\n").next().unwrap_or_default();
+        let told = told.strip_prefix("error: ").unwrap_or(told).split_whitespace();
+        let failure = Self::argument(told.collect::<Vec<_>>().join(" "));
+        failure.hint("nightsafe --help, or nightsafe COMMAND --help")
+    }
+
+    /// A wrong argument.
+    pub(super) fn argument(error: impl Display) -> Self {
+        Self::new(status::USAGE, &error)
+    }
+
+    /// Something that may go well another time.
+    pub(super) fn temporary(error: impl Display) -> Self {
+        Self::new(status::TEMPORARY_FAILURE, &error)
+    }
+
+    /// Input that cannot be had.
+    pub(super) fn no_input(error: impl Display) -> Self {
+        Self::new(status::NO_INPUT, &error)
+    }
+
+    /// A password that is longer than any.
+    pub(super) fn password_too_long() -> Self {
+        Self::no_input(format!("the password is longer than {MAX_PASSWORD_BYTES} octets"))
+    }
+
+    /// Standard output that takes no more.
+    pub(super) fn output(cause: &io::Error) -> Self {
+        Self::new(status::IO_ERROR, &format!("cannot write to standard output: {cause}"))
+    }
+
+    /// Input that is not what it should be.
+    pub(super) fn data(error: impl Display) -> Self {
+        Self::new(status::DATA_ERROR, &error)
+    }
+
+    /// Something that is not as it should be in the site.
+    pub(super) fn config(error: impl Display) -> Self {
+        Self::new(status::CONFIG, &error)
+    }
+
+    /// The error without its hint.
+    pub(super) fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// What to do next, if anything.
+    pub(super) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Says it and ends.
+    pub(super) fn exit(&self) -> ExitCode {
+        eprintln!("nightsafe: error: {}", self.error);
+        if let Some(hint) = &self.hint {
+            eprintln!("nightsafe: hint: {hint}");
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+/// How a command ends that had something to show.
+pub(super) fn shown(written: io::Result<()>) -> ExitCode {
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => Failure::output(&cause).exit(),
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::new(status::NO_INPUT, &error),
+            io::ErrorKind::PermissionDenied => Self::new(status::NO_PERMISSION, &error)
+                .hint("run it as the user that owns the file, or as root"),
+            io::ErrorKind::AlreadyExists => Self::new(status::CANNOT_CREATE, &error),
+            _ => Self::new(status::IO_ERROR, &error),
+        }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        Self::argument(error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::File(error) => error.into(),
+            ConfigError::Wrong { .. } => Self::config(error)
+                .hint("examples/nightsafe.toml shows every setting with its default"),
+        }
+    }
+}
+
+impl From<SiteError> for Failure {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::File(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::config(error).hint("`nightsafe setup` makes it; or is its disk not mounted?")
+            }
+            SiteError::File(error) => error.into(),
+            SiteError::NoMarker(_) => {
+                Self::config(error).hint("is its disk mounted? for a new site: nightsafe setup")
+            }
+            SiteError::OtherSite { .. } => Self::config(error)
+                .hint("[keys] directory and [keys] sealing_key must be of one site"),
+        }
+    }
+}
+
+impl From<SiteKeyError> for Failure {
+    fn from(error: SiteKeyError) -> Self {
+        match error {
+            SiteKeyError::File(error) => error.into(),
+            SiteKeyError::Malformed(_) => Self::config(error).hint(RESTORE),
+        }
+    }
+}
+
+impl From<PepperError> for Failure {
+    fn from(error: PepperError) -> Self {
+        match error {
+            PepperError::File(error) => error.into(),
+            PepperError::Malformed(_) => Self::config(error).hint(RESTORE),
+        }
+    }
+}
+
+impl From<SiteProblem> for Failure {
+    fn from(error: SiteProblem) -> Self {
+        match error {
+            SiteProblem::Config(error) => error.into(),
+            SiteProblem::Keys(error) => error.into(),
+            SiteProblem::SiteKey(error) => error.into(),
+            SiteProblem::ClearHeaders(_) | SiteProblem::Domain(_) => {
+                Self::config(error).hint("set it in the configuration file")
+            }
+        }
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::File(error) => error.into(),
+            SetupError::Pepper(error) => error.into(),
+            SetupError::SiteKey(error) => error.into(),
+            SetupError::NoMarker(_) => Self::new(status::CANNOT_CREATE, &error)
+                .hint("restore the marker from the backup, or name an empty [keys] directory"),
+            SetupError::Missing { .. } => Self::new(status::CANNOT_CREATE, &error)
+                .hint("restore it from the backup: a new one would not fit"),
+        }
+    }
+}
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::File(error) => error.into(),
+            DirectoryError::Public(_) | DirectoryError::Record(..) => {
+                Self::data(error).hint(RESTORE)
+            }
+            DirectoryError::Exists(_) => Self::new(status::CANNOT_CREATE, &error)
+                .hint("`nightsafe passwd` changes a password, `nightsafe remove` archives keys"),
+            DirectoryError::Unknown(ref user) => {
+                let hint = format!("nightsafe enroll {user}");
+                Self::new(status::NO_USER, &error).hint(hint)
+            }
+            DirectoryError::Changed(_) => Self::temporary(error)
+                .hint("this command changed nothing; see who did, and run it again"),
+            DirectoryError::AfterWrite { .. } => {
+                Self::temporary(error).hint("mend the command, then run this again")
+            }
+        }
+    }
+}
+
+impl From<LoginError> for Failure {
+    fn from(error: LoginError) -> Self {
+        let LoginError::Unlock { ref cause, .. } = error else {
+            let LoginError::Directory(error) = error else { return Self::data(error) };
+            return error.into();
+        };
+        match cause {
+            UnlockError::WrongPassword | UnlockError::NoPassword => {
+                Self::new(status::NO_PERMISSION, &error)
+            }
+            UnlockError::OtherPepper { .. } => Self::config(error)
+                .hint("[keys] pepper must be the one of the time when the user enrolled"),
+            UnlockError::Damaged => Self::data(error).hint(RESTORE),
+            UnlockError::OutOfMemory => Self::temporary(error),
+        }
+    }
+}
+
+impl From<UnsealError> for Failure {
+    fn from(error: UnsealError) -> Self {
+        let failure = Self::data(&error);
+        match error {
+            UnsealError::Signature(SignatureError::OtherUser(user)) => {
+                failure.hint(format!("nightsafe unseal --user {user}"))
+            }
+            UnsealError::Signature(_) => {
+                failure.hint("--allow-unsigned opens it all the same; what it shows may be forged")
+            }
+            UnsealError::OtherKey => Self { status: status::NO_PERMISSION, ..failure },
+            UnsealError::OutOfMemory => Self { status: status::TEMPORARY_FAILURE, ..failure },
+            UnsealError::NotSealed | UnsealError::Damaged | UnsealError::TooLarge => failure,
+        }
+    }
+}

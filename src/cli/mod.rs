@@ -1,0 +1,62 @@
+//! The command line: one file for each command. Errors say what to do next and end in a status of
+//! sysexits.h.
+//!
+//! Layer 5.
+
+mod accounts;
+mod check;
+mod deliver;
+mod enroll;
+mod exit;
+mod identity;
+mod inspect;
+mod passwd;
+mod password;
+mod setup;
+mod site;
+mod unseal;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::sys::process;
+
+use exit::Failure;
+use usage::{Command, Usage};
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    // A process that may leave secrets behind does not start.
+    if let Err(cause) = process::forbid_dumps() {
+        return deliver::or_exit(Failure::temporary(format!("cannot forbid core dumps: {cause}")));
+    }
+    let usage = match Usage::try_parse() {
+        Ok(usage) => usage,
+        Err(error) if error.use_stderr() => return deliver::or_exit(Failure::usage(&error)),
+        // Help and version are no errors.
+        Err(text) => return exit::shown(text.print()),
+    };
+    match run(usage) {
+        Ok(status) => status,
+        Err(failure) => failure.exit(),
+    }
+}
+
+fn run(usage: Usage) -> Result<ExitCode, Failure> {
+    let config = usage.config.as_deref();
+    match usage.command {
+        Command::Deliver(arguments) => Ok(deliver::run(config, &arguments)),
+        Command::Setup(arguments) => setup::run(config, &arguments),
+        Command::Enroll(arguments) => enroll::run(config, &arguments),
+        Command::Passwd(arguments) => passwd::run(config, &arguments),
+        Command::List => accounts::list(config),
+        Command::Remove(arguments) => accounts::remove(config, &arguments),
+        Command::Rename(arguments) => accounts::rename(config, &arguments),
+        Command::Unseal(arguments) => unseal::run(config, &arguments),
+        Command::Identity(arguments) => identity::run(config, &arguments),
+        Command::Inspect(arguments) => inspect::run(config, &arguments),
+        Command::Check => check::run(config),
+    }
+}

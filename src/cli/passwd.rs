@@ -1,0 +1,29 @@
+//! `nightsafe passwd`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::lifecycle::passwd::change;
+
+use super::exit::Failure;
+use super::password;
+use super::site::{Site, now};
+use super::usage::Passwd;
+
+pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode, Failure> {
+    let site = Site::load(config)?;
+    let user = site.user(&arguments.user)?;
+    let (old, new) = (arguments.password_file.as_deref(), arguments.new_password_file.as_deref());
+    let stdin = Some(Path::new("-"));
+    if old == stdin && new == stdin {
+        return Err(Failure::argument(
+            "standard input cannot be both the old and the new password",
+        ));
+    }
+    let (keys, pepper) = (site.keys()?, site.pepper()?);
+    let old = password::ask(old, user.as_str())?;
+    let new = password::ask_new(new, user.as_str())?;
+    change(&keys, &user, old.expose(), new.expose(), &pepper, now())?;
+    println!("password of {user} changed");
+    Ok(ExitCode::SUCCESS)
+}

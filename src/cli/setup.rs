@@ -1,0 +1,46 @@
+//! `nightsafe setup`
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::lifecycle::setup::setup;
+use crate::seal::Ring;
+
+use super::exit::Failure;
+use super::usage::Setup;
+
+pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, Failure> {
+    let keys = Config::load(config)?.keys;
+    let group = arguments.delivery_group.as_deref().map(group_number).transpose()?;
+    for (path, is_new) in setup(&keys.directory, &keys.pepper, &keys.sealing_key, group)? {
+        println!("{} {}", if is_new { "made    " } else { "is there" }, path.display());
+    }
+    println!();
+    println!("Back up, apart from the mail and the pepper apart from the keys:");
+    let ring = Ring::path_beside(&keys.sealing_key);
+    let secrets = [
+        (&keys.directory, "without it no mail can be read"),
+        (&keys.pepper, "without it no password unlocks anything"),
+        (&keys.sealing_key, "signs what is sealed"),
+        (&ring, "verifies what was sealed"),
+    ];
+    for (path, why) in secrets {
+        println!("  {}\n      {why}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The number of a group, from /etc/group; a number stands for itself.
+fn group_number(name: &str) -> Result<u32, Failure> {
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let listed = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    listed.or_else(|| name.parse().ok()).ok_or_else(|| {
+        let failure = Failure::argument(format!("there is no group {name} in /etc/group"));
+        failure.hint("give its number if it is kept elsewhere")
+    })
+}

@@ -1,0 +1,49 @@
+//! The site as the commands of logins and key care see it: with both halves of the keys.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::Config;
+use crate::keys::files::KeyDirectory;
+use crate::keys::pepper::Pepper;
+use crate::user::{Canonical, User};
+
+use super::exit::Failure;
+
+/// Configuration and rules.
+pub(super) struct Site {
+    pub(super) config: Config,
+    pub(super) rules: Canonical,
+}
+
+impl Site {
+    pub(super) fn load(config: Option<&Path>) -> Result<Self, Failure> {
+        let config = Config::load(config)?;
+        let rules = config.users.canonical()?;
+        Ok(Self { config, rules })
+    }
+
+    pub(super) fn user(&self, name: &str) -> Result<User, Failure> {
+        Ok(self.rules.login(name)?)
+    }
+
+    pub(super) fn keys(&self) -> Result<KeyDirectory, Failure> {
+        let keys = &self.config.keys;
+        Ok(KeyDirectory::open(&keys.directory, None, &keys.after_write)?)
+    }
+
+    pub(super) fn pepper(&self) -> Result<Pepper, Failure> {
+        Ok(Pepper::load(&self.config.keys.pepper)?)
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
+}
+
+/// A point in time as people read it (RFC 3339, UTC).
+pub(super) fn shown_time(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    mail_parser::DateTime::from_timestamp(seconds).to_rfc3339()
+}

@@ -1,0 +1,189 @@
+//! The commands and their arguments, as `--help` shows them.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use crate::config::PATH_VARIABLE;
+use crate::delivery::next_hop::lmtp::Address;
+
+const EXAMPLES: &str = "\
+Examples:
+  nightsafe setup                              make a site's keys and say what to back up
+  nightsafe enroll alice@example.org           make a user's keys; her mail is sealed from now on
+  nightsafe deliver --recipient alice@example.org --maildir '/var/mail/{user}' < message
+  nightsafe unseal sealed.eml                  ask for the password and show the original
+  nightsafe check                              look for what is wrong and how to mend it";
+
+/// Mail sealed for its owner the moment it is delivered.
+#[derive(Debug, Parser)]
+#[command(name = "nightsafe", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(super) struct Usage {
+    /// The configuration file [default: /etc/nightsafe/nightsafe.toml if there is one]
+    #[arg(long, value_name = "FILE", env = PATH_VARIABLE, hide_env = true, global = true)]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the key directory, the pepper and the sealing key
+    Setup(Setup),
+    /// Make a user's key pair; mail to the user is sealed from then on
+    Enroll(Enroll),
+    /// List the accounts
+    List,
+    /// Take a user's keys out of use and archive them
+    Remove(User),
+    /// Call a user another name
+    Rename(Rename),
+    /// Change the password that unlocks a user's keys
+    Passwd(Passwd),
+    /// Take a message on standard input, seal it, and hand it on (MTA pipe transport)
+    Deliver(Deliver),
+    /// Open a sealed message
+    Unseal(Unseal),
+    /// Print a user's age identity, which opens the mail without nightsafe
+    Identity(Identity),
+    /// Show what a sealed message tells without a key
+    Inspect(Inspect),
+    /// Check configuration, modes and keys
+    Check,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Never overwrites anything. Run it again to see what is there.")]
+pub(super) struct Setup {
+    /// The group that delivery runs as: it may read the sealing key and the public keys
+    #[arg(long, value_name = "GROUP")]
+    pub(super) delivery_group: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nightsafe enroll alice@example.org
+  pass show mail/alice | nightsafe enroll alice@example.org --password-file -")]
+pub(super) struct Enroll {
+    /// The login name or address
+    pub(super) user: String,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PasswordFile {
+    /// Read the password from FILE, from standard input for "-"; one trailing line end is dropped
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct User {
+    /// The login name or address
+    pub(super) user: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rename {
+    /// The name so far
+    pub(super) old: String,
+    /// The name from now on
+    pub(super) new: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Either the old or the new password unlocks the keys, whatever happens meanwhile. No mail is sealed
+again.")]
+pub(super) struct Passwd {
+    /// The login name or address
+    pub(super) user: String,
+    /// Read the old password from OLD, from standard input for "-"
+    #[arg(long, value_name = "OLD")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Read the new password from NEW, from standard input for "-"
+    #[arg(long, value_name = "NEW")]
+    pub(super) new_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("next hop").args(["lmtp", "maildir", "command"]),
+    after_help = "\
+The next hop is standard output unless one is named. Status 0 means that every recipient's mail is with
+the next hop; 75 that the MTA has to try again; 67 or 69 that it was refused for good. With several
+recipients the worst one counts: give one at a time.
+
+Examples:
+  nightsafe deliver --sender ${sender} --recipient ${recipient} --lmtp unix:/run/cyrus/socket/lmtp
+  nightsafe deliver --recipient ${recipient} --maildir /var/mail/{user}
+  nightsafe deliver --recipient ${recipient} -- /usr/lib/dovecot/dovecot-lda -d {user}"
+)]
+pub(super) struct Deliver {
+    /// A recipient of the envelope; once or more
+    #[arg(long = "recipient", value_name = "ADDR", required = true, allow_hyphen_values = true)]
+    pub(super) recipients: Vec<String>,
+    /// The envelope sender, empty for the null sender; it is sealed inside as the Return-Path
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    pub(super) sender: Option<String>,
+    /// Hand on to the LMTP server at unix:/path or inet:host:port
+    #[arg(long, value_name = "ADDR")]
+    pub(super) lmtp: Option<Address>,
+    /// Hand on into a Maildir, which is made if need be; DIR may hold {user}
+    #[arg(long, value_name = "DIR")]
+    pub(super) maildir: Option<String>,
+    /// Hand on to a command's standard input; arguments may hold {user}, {recipient} and {sender}
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  nightsafe unseal message.eml > original.eml
+  nightsafe unseal --identity key.txt < message.eml")]
+pub(super) struct Unseal {
+    /// Whose message it must be [default: whoever it was sealed for]
+    #[arg(long)]
+    pub(super) user: Option<String>,
+    /// Open with the age identities in FILE instead of a password
+    #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
+    pub(super) identity: Option<PathBuf>,
+    /// Open it even if this site did not sign it; what it shows may be forged
+    #[arg(long)]
+    pub(super) allow_unsigned: bool,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+    /// The sealed message [default: standard input]
+    pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Whoever has what this prints can read all of the user's mail, for good. With it, stock tools open a
+sealed message's second part:
+  base64 -d part2 | age -d -i identity.txt | zstd -d > original.eml")]
+pub(super) struct Identity {
+    /// The login name or address
+    pub(super) user: String,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The sealed message [default: standard input]
+    pub(super) file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Usage::command().debug_assert();
+    }
+}
