@@ -1,0 +1,79 @@
+//! The configuration files of `examples/`, made fit for a test.
+//!
+//! A test starts the very files that a site takes. What it must change is a list of literals, each of
+//! which must be found; so an example that was edited cannot silently stop being tested.
+
+use super::Site;
+use super::users::users;
+use std::fs;
+use std::path::Path;
+
+/// The content of `examples/NAME` with each literal replaced.
+pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name);
+    let mut text = fs::read_to_string(&path).unwrap();
+    for (literal, replacement) in replacements {
+        assert!(
+            text.contains(literal),
+            "{} does not say {literal:?} any more",
+            path.display()
+        );
+        text = text.replace(literal, replacement);
+    }
+    text
+}
+
+/// What is different in a test for every file that calls nightsafe.
+pub fn nightsafe_replacements(site: &Site) -> Vec<(&'static str, String)> {
+    let at = |name: &str| site.join(name).display().to_string();
+    vec![
+        ("/usr/bin/nightsafe", at("bin/nightsafe")),
+        ("/etc/nightsafe/nightsafe.toml", at("etc/nightsafe.toml")),
+        ("user=nightsafe", format!("user={}", users().delivery.name)),
+        ("/run/cyrus/socket/lmtp", at("cyrus/run/socket/lmtp")),
+        ("/var/mail/nightsafe/", format!("{}/", at("maildir"))),
+    ]
+}
+
+/// What is different in a test for the folders that systemd-tmpfiles makes for Cyrus.
+pub fn tmpfiles_replacements(site: &Site) -> Vec<(&'static str, String)> {
+    let at = site.join("cyrus/run").display().to_string();
+    vec![
+        ("/run/cyrus", at),
+        (" cyrus mail ", format!(" {} mail ", users().cyrus.name)),
+        (
+            " cyrus nightsafe ",
+            format!(" {} {} ", users().cyrus.name, users().delivery.name),
+        ),
+    ]
+}
+
+/// What is different in a test for Cyrus' two files: `imapd.conf` and then `cyrus.conf`.
+pub fn cyrus_replacements(site: &Site, imap_port: u16) -> [Vec<(&'static str, String)>; 2] {
+    let at = |name: &str| site.join("cyrus").join(name).display().to_string();
+    let program = |name: &str| super::server_file(&format!("/usr/lib/cyrus/bin/{name}"));
+    let call = |name: &str| format!("\"{} -C {}", program(name).display(), at("imapd.conf"));
+    let imapd = vec![
+        ("/var/lib/cyrus", at("lib")),
+        ("/run/cyrus/", format!("{}/", at("run"))),
+        ("/var/spool/cyrus/mail", at("spool")),
+        ("/var/spool/sieve", at("sieve")),
+        ("/etc/sasldb2", at("sasldb2")),
+        (
+            "cyrus_user: cyrus",
+            format!("cyrus_user: {}", users().cyrus.name),
+        ),
+    ];
+    let master = vec![
+        ("\"/usr/sbin/cyrus ctl_cyrusdb", call("ctl_cyrusdb")),
+        ("\"/usr/sbin/cyrus idled", call("idled")),
+        ("\"/usr/sbin/cyrus expire", call("cyr_expire")),
+        ("\"imapd", call("imapd")),
+        ("\"lmtpd", call("lmtpd")),
+        ("127.0.0.1:143", format!("127.0.0.1:{imap_port}")),
+        ("/run/cyrus/socket/lmtp", at("run/socket/lmtp")),
+    ];
+    [imapd, master]
+}

@@ -1,0 +1,197 @@
+//! A real Cyrus with the files of `examples/cyrus`.
+
+use super::imap::Imap;
+use super::process::{Server, free_port, wait_for};
+use super::users::{group, user, users};
+use super::{Site, config, mode, password, sasl_plugins, server_file, server_libraries};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Cyrus' folders, users and mailboxes, and the running server while it is up.
+pub struct Cyrus {
+    folder: PathBuf,
+    port: u16,
+    master: Option<Server>,
+}
+
+const ADMIN: &str = "cyrus";
+
+impl Cyrus {
+    /// Starts a server in which these users have a mailbox, and [`password`]s.
+    pub fn start(site: &Site, names: &[&str]) -> Self {
+        Self::start_with(site, names, "")
+    }
+
+    /// The same with more lines for its imapd.conf.
+    pub fn start_with(site: &Site, names: &[&str], extra: &str) -> Self {
+        let folder = site.join("cyrus");
+        let port = free_port();
+        let user = &users().cyrus;
+        let folders = [
+            "",
+            "lib",
+            "lib/db",
+            "lib/socket",
+            "lib/proc",
+            "lib/log",
+            "lib/msg",
+            "lib/lock",
+        ];
+        let folders = folders.iter().chain(&["spool", "sieve", "log"]);
+        for name in folders {
+            let path = folder.join(name);
+            fs::create_dir_all(&path).unwrap();
+            chown(&path, Some(user.uid), Some(group("mail"))).unwrap();
+            mode(&path, 0o700);
+        }
+        for name in ["", "log"] {
+            mode(&folder.join(name), 0o755);
+        }
+        make_folders(&config::example(
+            "cyrus/tmpfiles.conf",
+            &config::tmpfiles_replacements(site),
+        ));
+        let [imapd, master] = config::cyrus_replacements(site, port);
+        let imapd = config::example("cyrus/imapd.conf", &imapd) + extra;
+        fs::write(folder.join("imapd.conf"), imapd).unwrap();
+        fs::write(
+            folder.join("cyrus.conf"),
+            config::example("cyrus/cyrus.conf", &master),
+        )
+        .unwrap();
+        let mut cyrus = Self {
+            folder,
+            port,
+            master: None,
+        };
+        cyrus.add_login(ADMIN);
+        for name in names {
+            cyrus.add_login(name);
+        }
+        cyrus.up(site);
+        for name in names {
+            cyrus.add_mailbox(name);
+        }
+        cyrus
+    }
+
+    /// Starts the server, again if [`Cyrus::down`] stopped it.
+    pub fn up(&mut self, site: &Site) {
+        let mut command = site.command(server_file("/usr/lib/cyrus/bin/master"));
+        command
+            .args([
+                "-C",
+                self.at("imapd.conf").as_str(),
+                "-M",
+                &self.at("cyrus.conf"),
+            ])
+            .args([
+                "-p",
+                &self.at("run/master.pid"),
+                "-L",
+                &self.at("log/master"),
+            ])
+            .env("LD_LIBRARY_PATH", server_libraries())
+            .env("SASL_PATH", sasl_plugins())
+            .current_dir(&self.folder)
+            // Cyrus ends by a signal to its whole process group: not to other tests' servers.
+            .process_group(0)
+            .stdin(Stdio::null());
+        let mut master = Server::start(&mut command);
+        let said = || site.system_log();
+        wait_for("Cyrus to listen", said, || {
+            assert!(master.is_running(), "Cyrus ended: {}", said());
+            UnixStream::connect(self.lmtp_socket()).ok()?;
+            Imap::connect(self.port)
+        });
+        self.master = Some(master);
+    }
+
+    /// Stops the server. Its sockets refuse afterwards.
+    pub fn down(&mut self) {
+        self.master = None;
+    }
+
+    pub fn lmtp_socket(&self) -> PathBuf {
+        self.folder.join("run/socket/lmtp")
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn add_login(&self, name: &str) {
+        let mut child = Command::new(server_file("/usr/sbin/saslpasswd2"))
+            .args([
+                "-f",
+                &self.at("sasldb2"),
+                "-c",
+                "-p",
+                "-u",
+                &hostname(),
+                name,
+            ])
+            .env("LD_LIBRARY_PATH", server_libraries())
+            .env("SASL_PATH", sasl_plugins())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(password(name).as_bytes())
+            .unwrap();
+        assert!(child.wait().unwrap().success(), "saslpasswd2 for {name}");
+        chown(self.at("sasldb2"), Some(users().cyrus.uid), None).unwrap();
+    }
+
+    /// A mailbox for a user who may have none yet.
+    pub fn add_mailbox(&self, user: &str) {
+        self.admin().command(&format!("CREATE user/{user}"));
+    }
+
+    /// At most this many KiB in all of the user's mailboxes.
+    pub fn limit(&self, user: &str, kib: u32) {
+        self.admin()
+            .command(&format!("SETQUOTA user/{user} (STORAGE {kib})"));
+    }
+
+    /// No limit any more.
+    pub fn unlimit(&self, user: &str) {
+        self.admin().command(&format!("SETQUOTA user/{user} ()"));
+    }
+
+    fn admin(&self) -> Imap {
+        Imap::login(self.port, ADMIN, &password(ADMIN))
+    }
+
+    /// All messages of the user's inbox as they are stored, oldest first.
+    pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
+        Imap::login(self.port, user, &password(user)).messages("INBOX")
+    }
+}
+
+/// What systemd-tmpfiles does with lines such as `d /run/cyrus 0755 cyrus mail - -`.
+fn make_folders(tmpfiles: &str) {
+    for line in tmpfiles.lines().filter(|line| line.starts_with("d ")) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let path = PathBuf::from(fields[1]);
+        fs::create_dir_all(&path).unwrap();
+        mode(&path, u32::from_str_radix(fields[2], 8).unwrap());
+        chown(&path, Some(user(fields[3]).uid), Some(group(fields[4]))).unwrap();
+    }
+}
+
+/// The realm of the passwords: Cyrus' default for `servername` is the name of the machine.
+fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}

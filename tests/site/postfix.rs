@@ -1,0 +1,303 @@
+//! A real Postfix with the transports of `examples/postfix`, and what its log says of each delivery.
+
+use super::process::{Server, free_port, wait_for};
+use super::system_log::read;
+use super::users::{group, users};
+use super::{Site, config, mode, server_file, server_libraries, smtp};
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// Which of the example's transports carries the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hop {
+    Cyrus,
+    Maildir,
+}
+
+/// A running Postfix. It ends with the value; its queue stays below the site.
+pub struct Postfix {
+    folder: PathBuf,
+    port: u16,
+    _master: Server,
+}
+
+/// One attempt to deliver a message to one recipient, as Postfix logged it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub recipient: String,
+    /// `sent`, `deferred` or `bounced`.
+    pub status: String,
+    /// The enhanced status code, such as `4.3.0`.
+    pub dsn: String,
+    /// What is in the parentheses after it: the program's output.
+    pub text: String,
+}
+
+impl Attempt {
+    #[track_caller]
+    pub fn must_be(&self, status: &str, class: &str) {
+        assert!(
+            self.status == status && self.dsn.starts_with(class),
+            "not {status} {class}: {self:?}"
+        );
+    }
+}
+
+impl Postfix {
+    pub fn start(site: &Site, hop: Hop) -> Self {
+        Self::start_through(site, hop, "")
+    }
+
+    /// Like `start`, but the command line that Postfix runs begins with another program, such as
+    /// `/usr/bin/env NAME=value`, which then runs nightsafe.
+    pub fn start_through(site: &Site, hop: Hop, wrapper: &str) -> Self {
+        let folder = site.join("postfix");
+        let port = free_port();
+        make_folders(&folder);
+        write_configuration(site, &folder, port, hop, wrapper);
+        let mut command = site.command(server_file("/usr/lib/postfix/sbin/master"));
+        command
+            .arg("-c")
+            .arg(folder.join("etc"))
+            .env("LD_LIBRARY_PATH", server_libraries())
+            .stdin(Stdio::null());
+        let mut master = Server::start(&mut command);
+        let log = folder.join("log/mail.log");
+        wait_for(
+            "Postfix to listen",
+            || read(&log),
+            || {
+                assert!(master.is_running(), "Postfix ended: {}", read(&log));
+                TcpStream::connect(("127.0.0.1", port)).ok()
+            },
+        );
+        Self {
+            folder,
+            port,
+            _master: master,
+        }
+    }
+
+    /// Hands in a message for one or more recipients; gives its queue id.
+    pub fn submit(&self, recipients: &[&str], message: &[u8]) -> String {
+        smtp::submit(self.port, "sender@example.net", recipients, message)
+    }
+
+    /// The same with the null sender, like a bounce.
+    pub fn submit_bounce(&self, recipient: &str, message: &[u8]) -> String {
+        smtp::submit(self.port, "", &[recipient], message)
+    }
+
+    /// Tries everything that is deferred again, now.
+    pub fn flush(&self) {
+        let status = Command::new(server_file("/usr/sbin/postqueue"))
+            .arg("-c")
+            .arg(self.folder.join("etc"))
+            .arg("-f")
+            .env("LD_LIBRARY_PATH", server_libraries())
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "postqueue -f: {status}");
+    }
+
+    pub fn log(&self) -> String {
+        read(&self.folder.join("log/mail.log"))
+    }
+
+    /// All attempts to deliver this message so far, oldest first.
+    pub fn attempts(&self, id: &str) -> Vec<Attempt> {
+        let mark = format!(": {id}: to=<");
+        self.log()
+            .lines()
+            .filter_map(|line| attempt(line.split_once(&mark)?.1))
+            .collect()
+    }
+
+    /// Waits for the attempt of this number, counted from 1 over all recipients.
+    pub fn attempt(&self, id: &str, number: usize) -> Attempt {
+        wait_for(
+            "an attempt to deliver",
+            || self.log(),
+            || self.attempts(id).get(number - 1).cloned(),
+        )
+    }
+
+    /// Tries again and waits for what comes of it.
+    pub fn retry(&self, id: &str) -> Attempt {
+        self.wait_until_deferred(id);
+        let before = self.attempts(id).len();
+        self.flush();
+        self.attempt(id, before + 1)
+    }
+
+    /// Waits for the message to be back in the queue, a moment after the attempt is in the log; only
+    /// there a flush finds it.
+    pub fn wait_until_deferred(&self, id: &str) {
+        wait_for(
+            "the message to be deferred",
+            || self.log(),
+            || {
+                self.queued_in("deferred")
+                    .iter()
+                    .any(|file| file == id)
+                    .then_some(())
+            },
+        );
+    }
+
+    /// The ids of the messages in the queue.
+    pub fn queued(&self) -> Vec<String> {
+        [
+            "maildrop", "incoming", "active", "deferred", "hold", "corrupt",
+        ]
+        .iter()
+        .flat_map(|name| self.queued_in(name))
+        .collect()
+    }
+
+    fn queued_in(&self, name: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        files(&self.folder.join("queue").join(name), &mut ids);
+        ids
+    }
+
+    /// Waits until nothing is in the queue, not even a bounce.
+    pub fn wait_until_empty(&self) {
+        wait_for(
+            "an empty queue",
+            || self.log(),
+            || self.queued().is_empty().then_some(()),
+        );
+    }
+}
+
+/// `alice@example.org>, relay=nightsafe, …, dsn=2.0.0, status=sent (delivered …)`
+fn attempt(line: &str) -> Option<Attempt> {
+    let (recipient, line) = line.split_once('>')?;
+    let (_, line) = line.split_once(", dsn=")?;
+    let (dsn, line) = line.split_once(", status=")?;
+    let (status, text) = line.split_once(' ').unwrap_or((line, ""));
+    Some(Attempt {
+        recipient: recipient.to_owned(),
+        status: status.to_owned(),
+        dsn: dsn.to_owned(),
+        text: text
+            .trim_start_matches('(')
+            .trim_end_matches(')')
+            .to_owned(),
+    })
+}
+
+/// What Postfix' own installation makes, with its owners and modes.
+fn make_folders(folder: &Path) {
+    let owner = Some(users().postfix.uid);
+    let postdrop = Some(group(users().postdrop));
+    for (name, bits) in [
+        ("", 0o755),
+        ("etc", 0o755),
+        ("log", 0o755),
+        ("queue", 0o755),
+        ("queue/pid", 0o755),
+    ] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        mode(&folder.join(name), bits);
+    }
+    let queues = "active bounce corrupt defer deferred flush hold incoming private saved trace";
+    for name in queues
+        .split(' ')
+        .map(|name| format!("queue/{name}"))
+        .chain(["data".to_owned()])
+    {
+        fs::create_dir_all(folder.join(&name)).unwrap();
+        chown(folder.join(&name), owner, None).unwrap();
+        mode(&folder.join(&name), 0o700);
+    }
+    for (name, bits) in [("queue/maildrop", 0o730), ("queue/public", 0o710)] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        chown(folder.join(name), owner, postdrop).unwrap();
+        mode(&folder.join(name), bits);
+    }
+}
+
+/// Debian's own master.cf and a main.cf that only says where things are; the examples behind them,
+/// as on a real site.
+fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper: &str) {
+    let at = folder.display();
+    let mut replacements = config::nightsafe_replacements(site);
+    if !wrapper.is_empty() {
+        replacements.push(("argv=", format!("argv={wrapper} ")));
+    }
+    let ours = config::example("postfix/master.cf", &replacements);
+    let debian = read(&server_file("/usr/share/postfix/master.cf.dist"));
+    assert!(
+        debian.contains("\nsmtp      inet  n       -       y"),
+        "an unknown master.cf of Debian"
+    );
+    let debian = debian.replacen("\nsmtp      inet", &format!("\n127.0.0.1:{port} inet"), 1);
+    write_old(&folder.join("etc/master.cf"), &format!("{debian}\n{ours}"));
+
+    let transport = match hop {
+        Hop::Cyrus => "virtual_transport = nightsafe\n",
+        Hop::Maildir => "virtual_transport = nightsafe-maildir\n",
+    };
+    let ours = config::example(
+        "postfix/main.cf",
+        &[("virtual_transport = nightsafe\n", transport.to_owned())],
+    );
+    let (daemons, commands) = (
+        server_file("/usr/lib/postfix/sbin"),
+        server_file("/usr/sbin/postqueue"),
+    );
+    let base = format!(
+        "compatibility_level = 3.6\n\
+         queue_directory = {at}/queue\ndata_directory = {at}/data\n\
+         maillog_file = {at}/log/mail.log\n\
+         daemon_directory = {daemons}\ncommand_directory = {commands}\n\
+         mail_owner = {owner}\nsetgid_group = {postdrop}\n\
+         import_environment = MAIL_CONFIG MAIL_LOGTAG POSTLOG_SERVICE POSTLOG_HOSTNAME LANG=C TZ=UTC \
+         LD_LIBRARY_PATH={libraries}\n\
+         myhostname = mx.example.org\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+         inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nsmtpd_peername_lookup = no\n\
+         alias_maps =\nlocal_recipient_maps =\nmessage_size_limit = 200000000\n\
+         virtual_mailbox_limit = 0\nmailbox_size_limit = 0\n\
+         # After a crash Postfix waits before it starts that program again; a test need not.\n\
+         service_throttle_time = 1s\ntransport_retry_time = 1s\n\
+         # Mail for the outside world, such as bounces, goes nowhere.\n\
+         default_transport = discard:\nrelay_transport = discard:\n\n",
+        daemons = daemons.display(),
+        commands = commands.parent().unwrap().display(),
+        owner = users().postfix.name,
+        postdrop = users().postdrop,
+        libraries = server_libraries(),
+    );
+    write_old(&folder.join("etc/main.cf"), &format!("{base}{ours}"));
+}
+
+/// Postfix reads a configuration file that was changed within the last seconds again and again,
+/// until it is sure that nobody is still writing.
+fn write_old(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    let minute_ago = SystemTime::now() - Duration::from_secs(60);
+    fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(minute_ago)
+        .unwrap();
+}
+
+/// The names of all files below a folder. Files move while we look.
+fn files(folder: &Path, names: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files(&entry.path(), names),
+            Ok(_) => names.push(entry.file_name().to_string_lossy().into_owned()),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Child processes that end with the test, waiting with a deadline, and a look into `/proc`.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Machines that run tests are slow at times.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is ended with the value: politely first, then not.
+pub struct Server {
+    child: Child,
+}
+
+impl Server {
+    pub fn start(command: &mut Command) -> Self {
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Ok(None) = self.child.try_wait() else {
+            return;
+        };
+        signal(self.child.id(), Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks until there is an answer; fails with `what` and `why` when [`PATIENCE`] is over.
+pub fn wait_for<T>(what: &str, why: impl Fn() -> String, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "still waiting for {what}\n{}", why());
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal to a process; that it is gone already does not matter.
+pub fn signal(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    let _ = kill_process(pid, signal);
+}
+
+/// A TCP port of the loopback interface that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// The processes that run this program, as an executable or as a script.
+pub fn running(program: &Path) -> Vec<u32> {
+    let program = program.as_os_str().as_encoded_bytes();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(id) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let Ok(arguments) = fs::read(entry.path().join("cmdline")) else {
+            continue;
+        };
+        if arguments
+            .split(|&byte| byte == 0)
+            .take(2)
+            .any(|argument| argument == program)
+        {
+            found.push(id);
+        }
+    }
+    found
+}
+
+/// The parent of a process, while it lives.
+pub fn parent(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // "PID (name) state parent …", and the name can hold anything.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// How many bytes a process has read so far.
+pub fn bytes_read(process: u32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    io.lines()
+        .find_map(|line| line.strip_prefix("rchar: "))?
+        .parse()
+        .ok()
+}
