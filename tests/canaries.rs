@@ -17,11 +17,7 @@ fn found(content: &[u8]) -> Vec<&'static str> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("below")).unwrap();
     fs::write(folder.path().join("below/file"), content).unwrap();
-    canaries
-        .search(folder.path(), &[])
-        .iter()
-        .map(|found| found.place)
-        .collect()
+    canaries.search(folder.path(), &[]).iter().map(|found| found.place).collect()
 }
 
 #[test]
@@ -47,16 +43,10 @@ fn names_of_files_are_searched() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join(canaries.word("Subject"))).unwrap();
     assert_eq!(canaries.search(folder.path(), &[])[0].place, "Subject");
-    assert_eq!(
-        canaries.search(folder.path(), &[folder.path().to_owned()]),
-        []
-    );
+    assert_eq!(canaries.search(folder.path(), &[folder.path().to_owned()]), []);
 }
 
 #[test]
 fn other_messages_have_other_canaries() {
-    assert_eq!(
-        found(&Canaries::new("another").message()),
-        Vec::<&str>::new()
-    );
+    assert_eq!(found(&Canaries::new("another").message()), Vec::<&str>::new());
 }

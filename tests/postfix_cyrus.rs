@@ -30,21 +30,11 @@ fn must_be_original(unsealed: &[u8], submitted: &[u8], recipient: &str) {
         String::from_utf8_lossy(unsealed)
     );
     let top = String::from_utf8_lossy(&unsealed[..unsealed.len() - submitted.len()]).into_owned();
-    assert!(
-        top.contains("Return-Path: <sender@example.net>\r\n"),
-        "{top}"
-    );
-    assert!(
-        top.contains(&format!("Delivered-To: {recipient}\r\n")),
-        "{top}"
-    );
+    assert!(top.contains("Return-Path: <sender@example.net>\r\n"), "{top}");
+    assert!(top.contains(&format!("Delivered-To: {recipient}\r\n")), "{top}");
     let fields = top.lines().filter(|line| !line.starts_with(['\t', ' ']));
     assert_eq!(fields.count(), 3, "one Received, and no other field: {top}");
-    assert_eq!(
-        top.matches('\n').count(),
-        top.matches("\r\n").count(),
-        "a bare LF: {top:?}"
-    );
+    assert_eq!(top.matches('\n').count(), top.matches("\r\n").count(), "a bare LF: {top:?}");
 }
 
 #[test]
@@ -61,15 +51,8 @@ fn mail_is_sealed_into_cyrus_and_comes_back() {
 
     let inbox = cyrus.inbox("alice");
     assert_eq!(inbox.len(), 1);
-    must_be_original(
-        &site.unseal("alice", &inbox[0]),
-        &message,
-        "alice@example.org",
-    );
-    assert!(
-        site.system_log().contains("lmtp"),
-        "what Cyrus logs is searched, too"
-    );
+    must_be_original(&site.unseal("alice", &inbox[0]), &message, "alice@example.org");
+    assert!(site.system_log().contains("lmtp"), "what Cyrus logs is searched, too");
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
 
@@ -87,11 +70,7 @@ fn mail_is_sealed_into_a_maildir_and_comes_back() {
     let folder = site.join("maildir/alice");
     let stored = maildir::messages(&folder);
     assert_eq!((stored.len(), maildir::unfinished(&folder)), (1, 0));
-    must_be_original(
-        &site.unseal("alice", &stored[0]),
-        &message,
-        "alice@example.org",
-    );
+    must_be_original(&site.unseal("alice", &stored[0]), &message, "alice@example.org");
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
 
@@ -108,19 +87,13 @@ fn each_recipient_gets_a_sealed_message_of_his_own() {
     postfix.attempt(&id, 2).must_be("sent", "2.");
     postfix.wait_until_empty();
 
-    for (user, recipient) in [
-        ("alice", "alice@example.org"),
-        ("bob", "bob+lists@example.org"),
-    ] {
+    for (user, recipient) in [("alice", "alice@example.org"), ("bob", "bob+lists@example.org")] {
         let inbox = cyrus.inbox(user);
         assert_eq!(inbox.len(), 1, "{user}");
         let unsealed = site.unseal(user, &inbox[0]);
         assert!(unsealed.ends_with(&message), "{user}");
         let text = String::from_utf8_lossy(&unsealed).to_lowercase();
-        assert!(
-            text.contains(&format!("delivered-to: {recipient}\r\n")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("delivered-to: {recipient}\r\n")), "{text}");
     }
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
@@ -138,10 +111,7 @@ fn a_bounce_is_sealed_like_any_mail() {
 
     let inbox = cyrus.inbox("alice");
     assert_eq!(inbox.len(), 1);
-    assert!(
-        site.unseal("alice", &inbox[0])
-            .ends_with(&canaries.message())
-    );
+    assert!(site.unseal("alice", &inbox[0]).ends_with(&canaries.message()));
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
 
@@ -189,28 +159,13 @@ fn the_same_message_twice_is_one_message() {
         for message in &messages {
             let file = site.private_file("message", message.as_bytes());
             let socket = format!("unix:{}", cyrus.lmtp_socket().display());
-            let arguments = [
-                "deliver",
-                "--recipient",
-                "alice@example.org",
-                "--lmtp",
-                &socket,
-            ];
+            let arguments = ["deliver", "--recipient", "alice@example.org", "--lmtp", &socket];
             let mut command = site.nightsafe(&arguments);
             command.uid(users().delivery.uid).gid(users().delivery.gid);
-            success(
-                &command
-                    .stdin(Stdio::from(fs::File::open(file).unwrap()))
-                    .output()
-                    .unwrap(),
-            );
+            success(&command.stdin(Stdio::from(fs::File::open(file).unwrap())).output().unwrap());
         }
         sleep(Duration::from_millis(1100));
     }
 
-    assert_eq!(
-        cyrus.inbox("alice").len(),
-        2,
-        "the first two have one Message-ID and one Date"
-    );
+    assert_eq!(cyrus.inbox("alice").len(), 2, "the first two have one Message-ID and one Date");
 }

@@ -20,10 +20,7 @@ const ALICE: &str = "alice@example.org";
 fn delivered(site: &Site) -> Vec<Vec<u8>> {
     let folder = site.join("maildir/alice");
     let stored = maildir::messages(&folder);
-    stored
-        .iter()
-        .map(|message| site.unseal("alice", message))
-        .collect()
+    stored.iter().map(|message| site.unseal("alice", message)).collect()
 }
 
 #[test]
@@ -94,10 +91,7 @@ fn a_message_cut_short_is_not_delivered() {
     let mut messages = Vec::new();
     let mut caught = None;
     while caught.is_none() {
-        assert!(
-            messages.len() < 10,
-            "nightsafe is always done before it can be disturbed"
-        );
+        assert!(messages.len() < 10, "nightsafe is always done before it can be disturbed");
         let canaries = Canaries::new(&format!("cut{}x", messages.len()));
         let message = canaries.large_message(size);
         let id = postfix.submit(&[ALICE], &message);
@@ -112,10 +106,7 @@ fn a_message_cut_short_is_not_delivered() {
     // Postfix' log has no word on the recipient when its own program crashed.
     postfix.wait_until_deferred(&id);
     fault::wait_until_gone(&site.join("bin/nightsafe"));
-    assert_eq!(
-        maildir::messages(&site.join("maildir/alice")).len(),
-        messages.len() - 1
-    );
+    assert_eq!(maildir::messages(&site.join("maildir/alice")).len(), messages.len() - 1);
     assert_eq!(maildir::unfinished(&site.join("maildir/alice")), 0);
 
     postfix.retry(&id).must_be("sent", "2.");
@@ -123,10 +114,7 @@ fn a_message_cut_short_is_not_delivered() {
     let delivered = delivered(&site);
     assert_eq!(delivered.len(), messages.len());
     for (canaries, message) in &messages {
-        let times = delivered
-            .iter()
-            .filter(|original| original.ends_with(message))
-            .count();
+        let times = delivered.iter().filter(|original| original.ends_with(message)).count();
         assert_eq!(times, 1);
         assert_eq!(site.leaks_with_queue(canaries), []);
     }

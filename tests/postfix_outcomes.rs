@@ -91,10 +91,7 @@ fn a_full_mailbox_defers() {
     postfix.wait_until_empty();
     let inbox = cyrus.inbox("alice");
     assert_eq!(inbox.len(), 2);
-    assert!(
-        site.unseal("alice", &inbox[1])
-            .ends_with(&canaries.message())
-    );
+    assert!(site.unseal("alice", &inbox[1]).ends_with(&canaries.message()));
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
 
@@ -148,10 +145,7 @@ fn who_is_not_enrolled_can_be_passed() {
     assert_eq!(stored.len(), 1);
     // A Maildir has the line ends of its system; LMTP would have CRLF.
     let plain = String::from_utf8_lossy(&stored[0]).replace("\r\n", "\n");
-    assert!(
-        plain.ends_with(&String::from_utf8_lossy(&message).replace("\r\n", "\n")),
-        "{plain}"
-    );
+    assert!(plain.ends_with(&String::from_utf8_lossy(&message).replace("\r\n", "\n")), "{plain}");
     assert_eq!(site.leaks_with_queue(&sealed), []);
 }
 
@@ -212,11 +206,7 @@ fn a_full_disk_defers() {
 
     let id = postfix.submit(&[ALICE], &message);
     postfix.attempt(&id, 1).must_be("deferred", "4.");
-    assert_eq!(
-        maildir::unfinished(&site.join("maildir/alice")),
-        0,
-        "half a message stays behind"
-    );
+    assert_eq!(maildir::unfinished(&site.join("maildir/alice")), 0, "half a message stays behind");
     assert_eq!(site.leaks(&canaries), []);
 
     disk.make_room();

@@ -46,9 +46,7 @@ const PLACES: [&str; 16] = [
 impl Canaries {
     /// Canaries of this name: messages of different names share none.
     pub fn new(name: &str) -> Self {
-        Self {
-            run: format!("{name}{}", std::process::id()),
-        }
+        Self { run: format!("{name}{}", std::process::id()) }
     }
 
     /// The word for a place: letters and digits, so no encoding but base64 alters it.
@@ -66,21 +64,14 @@ impl Canaries {
                 word("Received")
             ),
             "Date: Mon, 2 Nov 2026 10:00:07 +0100".to_owned(),
-            format!(
-                "From: {} <{}@example.net>",
-                word("From"),
-                word("FromAddress")
-            ),
+            format!("From: {} <{}@example.net>", word("From"), word("FromAddress")),
             format!("To: {} <alice@example.org>", word("To")),
             format!("Cc: {} <somebody@example.com>", word("Cc")),
             format!("Subject: {}", word("Subject")),
             format!("Message-ID: <{}@example.net>", word("MessageId")),
             format!("X-Unknown-Field: {}", word("Unknown")),
             "MIME-Version: 1.0".to_owned(),
-            format!(
-                "Content-Type: multipart/mixed; boundary=\"{}\"",
-                word("Boundary")
-            ),
+            format!("Content-Type: multipart/mixed; boundary=\"{}\"", word("Boundary")),
             String::new(),
             format!("This is the preamble: {}", word("Preamble")),
             format!("--{}", word("Boundary")),
@@ -96,10 +87,7 @@ impl Canaries {
             format!("<p title=3D\"{}\">f=C3=BCr dich</p>", word("Html")),
             format!("--{}", word("Boundary")),
             "Content-Type: application/octet-stream".to_owned(),
-            format!(
-                "Content-Disposition: attachment; filename=\"{}.pdf\"",
-                word("FileName")
-            ),
+            format!("Content-Disposition: attachment; filename=\"{}.pdf\"", word("FileName")),
             "Content-Transfer-Encoding: base64".to_owned(),
             String::new(),
             wrapped(&base64(attachment.as_bytes())),
@@ -155,10 +143,7 @@ impl Canaries {
     pub fn search_owned(&self, folder: &Path, owners: &[u32]) -> Vec<Found> {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry
-                .metadata()
-                .is_ok_and(|about| owners.contains(&about.uid()))
-            {
+            if entry.metadata().is_ok_and(|about| owners.contains(&about.uid())) {
                 found.extend(self.search(&entry.path(), &[]));
             }
         }
@@ -181,31 +166,21 @@ impl Canaries {
 
 /// Searches a file as it is and without white space, which may stand anywhere inside of base64.
 fn look_into(path: &Path, patterns: &[(&'static str, Vec<u8>)], found: &mut Vec<Found>) {
-    let mut content = path
-        .file_name()
-        .unwrap_or_default()
-        .as_encoded_bytes()
-        .to_vec();
+    let mut content = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
     content.push(b'\n');
     if path.is_file() {
         // A file that goes away while we look is no leak.
         content.extend(fs::read(path).unwrap_or_default());
     }
-    let dense: Vec<u8> = content
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let dense: Vec<u8> =
+        content.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let mut places = HashSet::new();
     for (place, pattern) in patterns {
         let inside = |text| memchr::memmem::find(text, pattern).is_some();
         // Postfix logs the Message-ID of what it takes in; that is its log's, not ours to hide.
         let logged = *place == "MessageId" && path.ends_with("postfix/log/mail.log");
         if !logged && (inside(&content) || inside(&dense)) && places.insert(*place) {
-            found.push(Found {
-                place,
-                file: path.to_owned(),
-            });
+            found.push(Found { place, file: path.to_owned() });
         }
     }
 }
@@ -224,16 +199,11 @@ pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, index| {
-            bits << 8 | usize::from(*group.get(index).unwrap_or(&0))
-        });
+        let bits =
+            (0..3).fold(0, |bits, index| bits << 8 | usize::from(*group.get(index).unwrap_or(&0)));
         for digit in 0..4 {
             let sign = DIGITS[bits >> (18 - 6 * digit) & 63];
-            text.push(if digit <= group.len() {
-                char::from(sign)
-            } else {
-                '='
-            });
+            text.push(if digit <= group.len() { char::from(sign) } else { '=' });
         }
     }
     text
@@ -248,10 +218,7 @@ fn base64_inside(word: &[u8], shift: usize) -> Vec<u8> {
 }
 
 fn wrapped(text: &str) -> String {
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(76)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
     lines.join("\r\n")
 }

@@ -10,16 +10,10 @@ use std::path::Path;
 
 /// The content of `examples/NAME` with each literal replaced.
 pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
     let mut text = fs::read_to_string(&path).unwrap();
     for (literal, replacement) in replacements {
-        assert!(
-            text.contains(literal),
-            "{} does not say {literal:?} any more",
-            path.display()
-        );
+        assert!(text.contains(literal), "{} does not say {literal:?} any more", path.display());
         text = text.replace(literal, replacement);
     }
     text
@@ -43,10 +37,7 @@ pub fn tmpfiles_replacements(site: &Site) -> Vec<(&'static str, String)> {
     vec![
         ("/run/cyrus", at),
         (" cyrus mail ", format!(" {} mail ", users().cyrus.name)),
-        (
-            " cyrus nightsafe ",
-            format!(" {} {} ", users().cyrus.name, users().delivery.name),
-        ),
+        (" cyrus nightsafe ", format!(" {} {} ", users().cyrus.name, users().delivery.name)),
     ]
 }
 
@@ -61,10 +52,7 @@ pub fn cyrus_replacements(site: &Site, imap_port: u16) -> [Vec<(&'static str, St
         ("/var/spool/cyrus/mail", at("spool")),
         ("/var/spool/sieve", at("sieve")),
         ("/etc/sasldb2", at("sasldb2")),
-        (
-            "cyrus_user: cyrus",
-            format!("cyrus_user: {}", users().cyrus.name),
-        ),
+        ("cyrus_user: cyrus", format!("cyrus_user: {}", users().cyrus.name)),
     ];
     let master = vec![
         ("\"/usr/sbin/cyrus ctl_cyrusdb", call("ctl_cyrusdb")),

@@ -32,16 +32,8 @@ impl Cyrus {
         let folder = site.join("cyrus");
         let port = free_port();
         let user = &users().cyrus;
-        let folders = [
-            "",
-            "lib",
-            "lib/db",
-            "lib/socket",
-            "lib/proc",
-            "lib/log",
-            "lib/msg",
-            "lib/lock",
-        ];
+        let folders =
+            ["", "lib", "lib/db", "lib/socket", "lib/proc", "lib/log", "lib/msg", "lib/lock"];
         let folders = folders.iter().chain(&["spool", "sieve", "log"]);
         for name in folders {
             let path = folder.join(name);
@@ -52,23 +44,12 @@ impl Cyrus {
         for name in ["", "log"] {
             mode(&folder.join(name), 0o755);
         }
-        make_folders(&config::example(
-            "cyrus/tmpfiles.conf",
-            &config::tmpfiles_replacements(site),
-        ));
+        make_folders(&config::example("cyrus/tmpfiles.conf", &config::tmpfiles_replacements(site)));
         let [imapd, master] = config::cyrus_replacements(site, port);
         let imapd = config::example("cyrus/imapd.conf", &imapd) + extra;
         fs::write(folder.join("imapd.conf"), imapd).unwrap();
-        fs::write(
-            folder.join("cyrus.conf"),
-            config::example("cyrus/cyrus.conf", &master),
-        )
-        .unwrap();
-        let mut cyrus = Self {
-            folder,
-            port,
-            master: None,
-        };
+        fs::write(folder.join("cyrus.conf"), config::example("cyrus/cyrus.conf", &master)).unwrap();
+        let mut cyrus = Self { folder, port, master: None };
         cyrus.add_login(ADMIN);
         for name in names {
             cyrus.add_login(name);
@@ -84,18 +65,8 @@ impl Cyrus {
     pub fn up(&mut self, site: &Site) {
         let mut command = site.command(server_file("/usr/lib/cyrus/bin/master"));
         command
-            .args([
-                "-C",
-                self.at("imapd.conf").as_str(),
-                "-M",
-                &self.at("cyrus.conf"),
-            ])
-            .args([
-                "-p",
-                &self.at("run/master.pid"),
-                "-L",
-                &self.at("log/master"),
-            ])
+            .args(["-C", self.at("imapd.conf").as_str(), "-M", &self.at("cyrus.conf")])
+            .args(["-p", &self.at("run/master.pid"), "-L", &self.at("log/master")])
             .env("LD_LIBRARY_PATH", server_libraries())
             .env("SASL_PATH", sasl_plugins())
             .current_dir(&self.folder)
@@ -127,26 +98,13 @@ impl Cyrus {
 
     fn add_login(&self, name: &str) {
         let mut child = Command::new(server_file("/usr/sbin/saslpasswd2"))
-            .args([
-                "-f",
-                &self.at("sasldb2"),
-                "-c",
-                "-p",
-                "-u",
-                &hostname(),
-                name,
-            ])
+            .args(["-f", &self.at("sasldb2"), "-c", "-p", "-u", &hostname(), name])
             .env("LD_LIBRARY_PATH", server_libraries())
             .env("SASL_PATH", sasl_plugins())
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(password(name).as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(password(name).as_bytes()).unwrap();
         assert!(child.wait().unwrap().success(), "saslpasswd2 for {name}");
         chown(self.at("sasldb2"), Some(users().cyrus.uid), None).unwrap();
     }
@@ -158,8 +116,7 @@ impl Cyrus {
 
     /// At most this many KiB in all of the user's mailboxes.
     pub fn limit(&self, user: &str, kib: u32) {
-        self.admin()
-            .command(&format!("SETQUOTA user/{user} (STORAGE {kib})"));
+        self.admin().command(&format!("SETQUOTA user/{user} (STORAGE {kib})"));
     }
 
     /// No limit any more.
@@ -190,8 +147,5 @@ fn make_folders(tmpfiles: &str) {
 
 /// The realm of the passwords: Cyrus' default for `servername` is the name of the machine.
 fn hostname() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .unwrap()
-        .trim_end()
-        .to_owned()
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim_end().to_owned()
 }

@@ -18,14 +18,9 @@ pub struct SmallDisk {
 impl SmallDisk {
     pub fn mount(at: &Path, kib: u32) -> Self {
         let delivery = &users().delivery;
-        let options = format!(
-            "size={kib}k,mode=0755,uid={},gid={}",
-            delivery.uid, delivery.gid
-        );
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(at)
-            .status();
+        let options = format!("size={kib}k,mode=0755,uid={},gid={}", delivery.uid, delivery.gid);
+        let status =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).status();
         assert!(
             status.unwrap().success(),
             "cannot mount a tmpfs: the tests need a machine that may"
@@ -83,10 +78,7 @@ impl Unmounted {
         fs::rename(at, &away).unwrap();
         fs::create_dir(at).unwrap();
         mode(at, 0o755);
-        Self {
-            at: at.to_owned(),
-            away,
-        }
+        Self { at: at.to_owned(), away }
     }
 }
 
@@ -100,9 +92,7 @@ impl Drop for Unmounted {
 /// Waits until Postfix runs this program for a delivery.
 pub fn delivering(program: &Path) -> u32 {
     let none = || "it never ran".to_owned();
-    process::wait_for("nightsafe to run", none, || {
-        process::running(program).first().copied()
-    })
+    process::wait_for("nightsafe to run", none, || process::running(program).first().copied())
 }
 
 /// Waits for the program to run and kills the process that feeds it, pipe(8), before it has handed

@@ -14,17 +14,11 @@ impl Imap {
     /// Connects and reads the greeting; nothing when the server does not greet (yet).
     pub fn connect(port: u16) -> Option<Self> {
         let writer = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        writer
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .ok()?;
+        writer.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         let mut reader = BufReader::new(writer.try_clone().ok()?);
         let mut greeting = String::new();
         reader.read_line(&mut greeting).ok()?;
-        greeting.starts_with("* OK").then_some(Self {
-            reader,
-            writer,
-            commands: 0,
-        })
+        greeting.starts_with("* OK").then_some(Self { reader, writer, commands: 0 })
     }
 
     pub fn login(port: u16, user: &str, password: &str) -> Self {
@@ -37,9 +31,7 @@ impl Imap {
     pub fn command(&mut self, command: &str) -> Vec<Vec<u8>> {
         self.commands += 1;
         let tag = format!("t{}", self.commands);
-        self.writer
-            .write_all(format!("{tag} {command}\r\n").as_bytes())
-            .unwrap();
+        self.writer.write_all(format!("{tag} {command}\r\n").as_bytes()).unwrap();
         let mut literals = Vec::new();
         loop {
             let mut line = Vec::new();
@@ -66,10 +58,5 @@ impl Imap {
 
 /// The size of the literal that a line announces at its end: `{123}`.
 fn literal(line: &str) -> Option<usize> {
-    line.trim_end()
-        .strip_suffix('}')?
-        .rsplit_once('{')?
-        .1
-        .parse()
-        .ok()
+    line.trim_end().strip_suffix('}')?.rsplit_once('{')?.1.parse().ok()
 }

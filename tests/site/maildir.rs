@@ -7,12 +7,7 @@ use std::path::Path;
 pub fn messages(maildir: &Path) -> Vec<Vec<u8>> {
     let mut files: Vec<_> = ["new", "cur"]
         .iter()
-        .flat_map(|name| {
-            fs::read_dir(maildir.join(name))
-                .into_iter()
-                .flatten()
-                .flatten()
-        })
+        .flat_map(|name| fs::read_dir(maildir.join(name)).into_iter().flatten().flatten())
         .map(|entry| entry.path())
         .collect();
     files.sort();
@@ -21,8 +16,5 @@ pub fn messages(maildir: &Path) -> Vec<Vec<u8>> {
 
 /// How many files delivery left behind in `tmp`.
 pub fn unfinished(maildir: &Path) -> usize {
-    fs::read_dir(maildir.join("tmp"))
-        .into_iter()
-        .flatten()
-        .count()
+    fs::read_dir(maildir.join("tmp")).into_iter().flatten().count()
 }

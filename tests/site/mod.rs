@@ -57,22 +57,16 @@ impl Site {
             rustix::process::geteuid().is_root(),
             "real servers switch users, which only root can: run tests/run as root"
         );
-        let folder = tempfile::Builder::new()
-            .prefix("nightsafe-site-")
-            .tempdir_in("/var/tmp")
-            .unwrap();
+        let folder =
+            tempfile::Builder::new().prefix("nightsafe-site-").tempdir_in("/var/tmp").unwrap();
         let site = Self {
             log: SystemLog::start(folder.path().join("log")),
             folder,
             extra: extra.to_owned(),
         };
         mode(site.path(), 0o755);
-        for (name, bits) in [
-            ("bin", 0o755),
-            ("etc", 0o755),
-            ("maildir", 0o755),
-            ("private", 0o700),
-        ] {
+        for (name, bits) in [("bin", 0o755), ("etc", 0o755), ("maildir", 0o755), ("private", 0o700)]
+        {
             fs::create_dir(site.join(name)).unwrap();
             mode(&site.join(name), bits);
         }
@@ -82,8 +76,8 @@ impl Site {
         mode(&site.join("bin/nightsafe"), 0o755);
         fs::write(site.join("etc/nightsafe.toml"), site.configuration()).unwrap();
         mode(&site.join("etc/nightsafe.toml"), 0o644);
-        success(&site.nightsafe(&["setup"]).output().unwrap());
-        site.give_delivery_its_keys();
+        let group = users().delivery.gid.to_string();
+        success(&site.nightsafe(&["setup", "--delivery-group", &group]).output().unwrap());
         site
     }
 
@@ -104,16 +98,6 @@ impl Site {
              [users]\ndomains = \"drop\"\n[seal]\ndomain = \"{DOMAIN}\"\n{}\n",
             self.extra
         )
-    }
-
-    /// What an administrator does after `setup`: the group of the delivery user may read the public
-    /// half and the sealing key, and nothing else.
-    fn give_delivery_its_keys(&self) {
-        let group = users().delivery.gid;
-        mode(&self.join("keys"), 0o755);
-        for name in ["etc/sealing.key", "keys/public"] {
-            give(&self.join(name), group);
-        }
     }
 
     /// A command whose system log is the site's.
@@ -154,13 +138,7 @@ impl Site {
 
     pub fn enroll(&self, user: &str) {
         let file = self.private_file(&format!("{user}.password"), password(user).as_bytes());
-        success(
-            &self
-                .nightsafe(&["enroll", user, "--password-file", &file])
-                .output()
-                .unwrap(),
-        );
-        self.give_delivery_its_keys();
+        success(&self.nightsafe(&["enroll", user, "--password-file", &file]).output().unwrap());
     }
 
     /// Reads a sealed message back with the user's password.
@@ -200,10 +178,8 @@ pub fn password(user: &str) -> String {
 
 /// The program under test: the one just built, or `NIGHTSAFE_PROGRAM`, say an installed one.
 fn program() -> PathBuf {
-    std::env::var_os("NIGHTSAFE_PROGRAM").map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_nightsafe")),
-        PathBuf::from,
-    )
+    std::env::var_os("NIGHTSAFE_PROGRAM")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_nightsafe")), PathBuf::from)
 }
 
 /// A file of the servers: from the private root that `tests/fetch-servers` made, else the machine's.
@@ -213,11 +189,7 @@ pub fn server_file(path: &str) -> PathBuf {
         return private;
     }
     let installed = PathBuf::from(path);
-    assert!(
-        installed.exists(),
-        "{path} is neither below {} nor installed",
-        servers().display()
-    );
+    assert!(installed.exists(), "{path} is neither below {} nor installed", servers().display());
     installed
 }
 
@@ -229,14 +201,8 @@ fn servers() -> &'static Path {
             return root.into();
         }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fetch-servers");
-        let output = Command::new(script)
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{script} could not get the servers"
-        );
+        let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "{script} could not get the servers");
         String::from_utf8(output.stdout).unwrap().trim_end().into()
     })
 }
@@ -244,39 +210,19 @@ fn servers() -> &'static Path {
 /// Where the servers' shared libraries are, for `LD_LIBRARY_PATH`.
 pub fn server_libraries() -> String {
     let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
-    [
-        format!("usr/lib/{machine}"),
-        format!("lib/{machine}"),
-        "usr/lib/postfix".to_owned(),
-    ]
-    .map(|folder| servers().join(folder).display().to_string())
-    .join(":")
+    [format!("usr/lib/{machine}"), format!("lib/{machine}"), "usr/lib/postfix".to_owned()]
+        .map(|folder| servers().join(folder).display().to_string())
+        .join(":")
 }
 
 /// SASL's plugins of the same package as its library.
 pub fn sasl_plugins() -> PathBuf {
-    server_file(&format!(
-        "/usr/lib/{}-linux-gnu/sasl2",
-        std::env::consts::ARCH
-    ))
+    server_file(&format!("/usr/lib/{}-linux-gnu/sasl2", std::env::consts::ARCH))
 }
 
 pub fn mode(path: &Path, bits: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(bits))
         .unwrap_or_else(|error| panic!("mode of {}: {error}", path.display()));
-}
-
-/// Lets a group read a file, or a folder and everything below it.
-fn give(path: &Path, group: u32) {
-    chown(path, None, Some(group)).unwrap();
-    if path.is_dir() {
-        mode(path, 0o750);
-        for entry in fs::read_dir(path).unwrap() {
-            give(&entry.unwrap().path(), group);
-        }
-    } else {
-        mode(path, 0o640);
-    }
 }
 
 /// Fails with what the program said.

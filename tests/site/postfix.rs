@@ -75,11 +75,7 @@ impl Postfix {
                 TcpStream::connect(("127.0.0.1", port)).ok()
             },
         );
-        Self {
-            folder,
-            port,
-            _master: master,
-        }
+        Self { folder, port, _master: master }
     }
 
     /// Hands in a message for one or more recipients; gives its queue id.
@@ -112,10 +108,7 @@ impl Postfix {
     /// All attempts to deliver this message so far, oldest first.
     pub fn attempts(&self, id: &str) -> Vec<Attempt> {
         let mark = format!(": {id}: to=<");
-        self.log()
-            .lines()
-            .filter_map(|line| attempt(line.split_once(&mark)?.1))
-            .collect()
+        self.log().lines().filter_map(|line| attempt(line.split_once(&mark)?.1)).collect()
     }
 
     /// Waits for the attempt of this number, counted from 1 over all recipients.
@@ -141,23 +134,16 @@ impl Postfix {
         wait_for(
             "the message to be deferred",
             || self.log(),
-            || {
-                self.queued_in("deferred")
-                    .iter()
-                    .any(|file| file == id)
-                    .then_some(())
-            },
+            || self.queued_in("deferred").iter().any(|file| file == id).then_some(()),
         );
     }
 
     /// The ids of the messages in the queue.
     pub fn queued(&self) -> Vec<String> {
-        [
-            "maildrop", "incoming", "active", "deferred", "hold", "corrupt",
-        ]
-        .iter()
-        .flat_map(|name| self.queued_in(name))
-        .collect()
+        ["maildrop", "incoming", "active", "deferred", "hold", "corrupt"]
+            .iter()
+            .flat_map(|name| self.queued_in(name))
+            .collect()
     }
 
     fn queued_in(&self, name: &str) -> Vec<String> {
@@ -168,11 +154,7 @@ impl Postfix {
 
     /// Waits until nothing is in the queue, not even a bounce.
     pub fn wait_until_empty(&self) {
-        wait_for(
-            "an empty queue",
-            || self.log(),
-            || self.queued().is_empty().then_some(()),
-        );
+        wait_for("an empty queue", || self.log(), || self.queued().is_empty().then_some(()));
     }
 }
 
@@ -186,10 +168,7 @@ fn attempt(line: &str) -> Option<Attempt> {
         recipient: recipient.to_owned(),
         status: status.to_owned(),
         dsn: dsn.to_owned(),
-        text: text
-            .trim_start_matches('(')
-            .trim_end_matches(')')
-            .to_owned(),
+        text: text.trim_start_matches('(').trim_end_matches(')').to_owned(),
     })
 }
 
@@ -197,22 +176,14 @@ fn attempt(line: &str) -> Option<Attempt> {
 fn make_folders(folder: &Path) {
     let owner = Some(users().postfix.uid);
     let postdrop = Some(group(users().postdrop));
-    for (name, bits) in [
-        ("", 0o755),
-        ("etc", 0o755),
-        ("log", 0o755),
-        ("queue", 0o755),
-        ("queue/pid", 0o755),
-    ] {
+    for (name, bits) in
+        [("", 0o755), ("etc", 0o755), ("log", 0o755), ("queue", 0o755), ("queue/pid", 0o755)]
+    {
         fs::create_dir_all(folder.join(name)).unwrap();
         mode(&folder.join(name), bits);
     }
     let queues = "active bounce corrupt defer deferred flush hold incoming private saved trace";
-    for name in queues
-        .split(' ')
-        .map(|name| format!("queue/{name}"))
-        .chain(["data".to_owned()])
-    {
+    for name in queues.split(' ').map(|name| format!("queue/{name}")).chain(["data".to_owned()]) {
         fs::create_dir_all(folder.join(&name)).unwrap();
         chown(folder.join(&name), owner, None).unwrap();
         mode(&folder.join(&name), 0o700);
@@ -249,10 +220,8 @@ fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper:
         "postfix/main.cf",
         &[("virtual_transport = nightsafe\n", transport.to_owned())],
     );
-    let (daemons, commands) = (
-        server_file("/usr/lib/postfix/sbin"),
-        server_file("/usr/sbin/postqueue"),
-    );
+    let (daemons, commands) =
+        (server_file("/usr/lib/postfix/sbin"), server_file("/usr/sbin/postqueue"));
     let base = format!(
         "compatibility_level = 3.6\n\
          queue_directory = {at}/queue\ndata_directory = {at}/data\n\
@@ -283,12 +252,7 @@ fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper:
 fn write_old(path: &Path, content: &str) {
     fs::write(path, content).unwrap();
     let minute_ago = SystemTime::now() - Duration::from_secs(60);
-    fs::File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(minute_ago)
-        .unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(minute_ago).unwrap();
 }
 
 /// The names of all files below a folder. Files move while we look.

@@ -18,9 +18,7 @@ pub struct Server {
 
 impl Server {
     pub fn start(command: &mut Command) -> Self {
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child }
     }
 
@@ -67,11 +65,7 @@ pub fn signal(process: u32, signal: Signal) {
 
 /// A TCP port of the loopback interface that is free now.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The processes that run this program, as an executable or as a script.
@@ -79,21 +73,13 @@ pub fn running(program: &Path) -> Vec<u32> {
     let program = program.as_os_str().as_encoded_bytes();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(id) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let Ok(arguments) = fs::read(entry.path().join("cmdline")) else {
             continue;
         };
-        if arguments
-            .split(|&byte| byte == 0)
-            .take(2)
-            .any(|argument| argument == program)
-        {
+        if arguments.split(|&byte| byte == 0).take(2).any(|argument| argument == program) {
             found.push(id);
         }
     }
@@ -110,8 +96,5 @@ pub fn parent(process: u32) -> Option<u32> {
 /// How many bytes a process has read so far.
 pub fn bytes_read(process: u32) -> Option<u64> {
     let io = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
-    io.lines()
-        .find_map(|line| line.strip_prefix("rchar: "))?
-        .parse()
-        .ok()
+    io.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
 }

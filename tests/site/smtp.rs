@@ -7,13 +7,8 @@ use std::time::Duration;
 /// Hands in a message with CRLF line ends; gives the queue id that Postfix answers.
 pub fn submit(port: u16, sender: &str, recipients: &[&str], message: &[u8]) -> String {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    let mut client = Client {
-        reader: BufReader::new(stream.try_clone().unwrap()),
-        writer: stream,
-    };
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut client = Client { reader: BufReader::new(stream.try_clone().unwrap()), writer: stream };
     client.reply("220");
     client.command("EHLO client.example.net", "250");
     client.command(&format!("MAIL FROM:<{sender}>"), "250");
@@ -51,9 +46,7 @@ struct Client {
 
 impl Client {
     fn command(&mut self, line: &str, expected: &str) -> String {
-        self.writer
-            .write_all(format!("{line}\r\n").as_bytes())
-            .unwrap();
+        self.writer.write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply(expected)
     }
 
@@ -62,10 +55,7 @@ impl Client {
         loop {
             let mut line = String::new();
             self.reader.read_line(&mut line).unwrap();
-            assert!(
-                line.starts_with(expected),
-                "expected {expected}, Postfix said: {line:?}"
-            );
+            assert!(line.starts_with(expected), "expected {expected}, Postfix said: {line:?}");
             if line.as_bytes().get(3) != Some(&b'-') {
                 return line;
             }

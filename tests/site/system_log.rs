@@ -54,25 +54,14 @@ impl SystemLog {
                 file.write_all(b"\n").unwrap();
             }
         });
-        Self {
-            folder,
-            collector: Some(collector),
-        }
+        Self { folder, collector: Some(collector) }
     }
 
     /// A command whose system log this is.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("unshare");
         command
-            .args([
-                "--mount",
-                "--propagation",
-                "private",
-                "sh",
-                "-c",
-                WITH_OWN_DEV,
-                "sh",
-            ])
+            .args(["--mount", "--propagation", "private", "sh", "-c", WITH_OWN_DEV, "sh"])
             .args([self.folder.join("dev"), self.folder.join("socket")])
             .arg(program);
         command
@@ -83,19 +72,10 @@ impl SystemLog {
         let lines = self.folder.join("lines");
         // Lines come in order: when this one is there, what was logged before is there.
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
-        let mark = format!(
-            "the test looks: {}.",
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
+        let mark = format!("the test looks: {}.", NUMBER.fetch_add(1, Ordering::Relaxed));
         let socket = UnixDatagram::unbound().unwrap();
-        socket
-            .send_to(mark.as_bytes(), self.folder.join("socket"))
-            .unwrap();
-        wait_for(
-            "the system log",
-            || read(&lines),
-            || read(&lines).contains(&mark).then_some(()),
-        );
+        socket.send_to(mark.as_bytes(), self.folder.join("socket")).unwrap();
+        wait_for("the system log", || read(&lines), || read(&lines).contains(&mark).then_some(()));
         read(&lines)
     }
 }

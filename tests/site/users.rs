@@ -46,11 +46,7 @@ pub fn users() -> &'static Users {
 /// The user of this name.
 pub fn user(name: &str) -> User {
     let numbers = ids("/etc/passwd", name);
-    User {
-        name: name.to_owned(),
-        uid: numbers[0],
-        gid: numbers[1],
-    }
+    User { name: name.to_owned(), uid: numbers[0], gid: numbers[1] }
 }
 
 /// The number of a group.
@@ -64,9 +60,5 @@ fn ids(file: &str, name: &str) -> Vec<u32> {
         .lines()
         .find(|line| line.split(':').next() == Some(name))
         .unwrap_or_else(|| panic!("{file} has no {name}, which every Debian has"));
-    line.split(':')
-        .skip(2)
-        .take(2)
-        .filter_map(|number| number.parse().ok())
-        .collect()
+    line.split(':').skip(2).take(2).filter_map(|number| number.parse().ok()).collect()
 }
