@@ -120,10 +120,8 @@ fn a_bounce_is_sealed_like_any_mail() {
 fn a_redelivery_by_postfix_is_a_duplicate_to_cyrus() {
     let site = Site::with_users(&["alice"]);
     let cyrus = Cyrus::start(&site, &["alice"]);
-    let lost = site.join("bin/lost-answer");
     // Silent: Postfix takes a 2.x.x text with any status but 0 for a reason to bounce.
-    fs::write(&lost, "#!/bin/sh\n\"$@\" >/dev/null && exit 75\n").unwrap();
-    site::mode(&lost, 0o755);
+    let lost = site.executable("lost-answer", b"#!/bin/sh\n\"$@\" >/dev/null && exit 75\n");
     let canaries = Canaries::new("redelivery");
 
     let postfix = Postfix::start_through(&site, Hop::Cyrus, lost.to_str().unwrap());

@@ -21,6 +21,7 @@ pub mod users;
 use canary::{Canaries, Found};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -72,8 +73,7 @@ impl Site {
         }
         let delivery = &users().delivery;
         chown(site.join("maildir"), Some(delivery.uid), Some(delivery.gid)).unwrap();
-        fs::copy(program(), site.join("bin/nightsafe")).unwrap();
-        mode(&site.join("bin/nightsafe"), 0o755);
+        site.executable("nightsafe", &fs::read(program()).unwrap());
         fs::write(site.join("etc/nightsafe.toml"), site.configuration()).unwrap();
         mode(&site.join("etc/nightsafe.toml"), 0o644);
         let group = users().delivery.gid.to_string();
@@ -98,6 +98,21 @@ impl Site {
              [users]\ndomains = \"drop\"\n[seal]\ndomain = \"{DOMAIN}\"\n{}\n",
             self.extra
         )
+    }
+
+    /// A program below `bin`. Written by another process: a thread that starts something meanwhile
+    /// would inherit the open file, and a program that is open for writing cannot be run.
+    pub fn executable(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.join("bin").join(name);
+        let mut install = Command::new("install")
+            .args(["-m", "755", "/dev/stdin"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        install.stdin.take().unwrap().write_all(content).unwrap();
+        assert!(install.wait().unwrap().success());
+        path
     }
 
     /// A command whose system log is the site's.
