@@ -1,7 +1,7 @@
 //! `nightsafe deliver`: the MTA pipe transport. Whatever goes wrong that is not decided and named ends
 //! as "deferred": arguments that make no sense and panics too.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::panic;
@@ -68,7 +68,7 @@ fn deliver(
     let site = Site::open(&config).map_err(|error| Outcome::misconfigured(&error))?;
     let limit = config.delivery.max_message_bytes;
     let input = io::stdin();
-    let size = input_size(&input, limit);
+    let size = file_size(&input);
     let sender = arguments.sender.as_deref();
     let message = pipe::read_message(input.lock(), size, sender, limit, caller)?;
     let envelope = Envelope {
@@ -80,10 +80,9 @@ fn deliver(
 }
 
 /// How long standard input is, when it is a file.
-fn input_size(input: &io::Stdin, limit: u64) -> usize {
-    let file = input.as_fd().try_clone_to_owned().map(File::from);
-    let len = file.and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len());
-    usize::try_from(len.min(limit)).unwrap_or(0)
+fn file_size(input: &io::Stdin) -> Option<u64> {
+    let file = File::from(input.as_fd().try_clone_to_owned().ok()?);
+    file.metadata().ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
 fn is_to_output(arguments: &Deliver) -> bool {

@@ -8,18 +8,19 @@ use crate::sys::process::Caller;
 
 use super::outcome::Outcome;
 
-/// The pipe is read in steps of this many octets.
-const STEP_BYTES: usize = 64 * 1024;
+/// The pipe is read in steps of this many octets: few system calls, few fresh pages.
+const STEP_BYTES: usize = 32 * 1024;
 const RETURN_PATH: &[u8] = b"return-path:";
 
-/// Reads one message to its end. `sender` becomes its Return-Path unless it begins with one: the store
+/// Reads one message to its end. `file_size` is told where the input is a file, which nobody's death can
+/// cut short. `sender` becomes its Return-Path unless it begins with one: the store
 /// will not get to know him.
 ///
 /// # Errors
 /// The outcome to report where the message is too large, cut short, or does not fit into memory.
 pub fn read_message(
     mut input: impl Read,
-    size_hint: usize,
+    file_size: Option<u64>,
     sender: Option<&str>,
     max_bytes: u64,
     caller: Caller,
@@ -29,7 +30,8 @@ pub fn read_message(
     let mut message = SecretBytes::default();
     let no_memory = |_: OutOfMemory| Outcome::out_of_memory();
     // Room for a CR in each line of a usual length; more is found when it is needed.
-    message.try_reserve(size_hint.saturating_add(size_hint / 16)).map_err(no_memory)?;
+    let expected = usize::try_from(file_size.unwrap_or(0).min(max_bytes)).unwrap_or(0);
+    message.try_reserve(expected.saturating_add(expected / 16)).map_err(no_memory)?;
     if let Some(sender) = sender {
         let first = step.expose().get(..filled.min(RETURN_PATH.len())).unwrap_or_default();
         if !first.eq_ignore_ascii_case(RETURN_PATH) {
@@ -49,7 +51,7 @@ pub fn read_message(
         }
         filled = fill(&mut input, step.expose_mut()).map_err(|cause| cut_short(&cause))?;
     }
-    if !caller.waits() {
+    if file_size.is_none() && !caller.waits() {
         return Err(Outcome::cut_short(&"the process that handed the message over is gone"));
     }
     Ok(message)
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], sender: Option<&str>, max: u64) -> Result<Vec<u8>, Outcome> {
-        let message = read_message(bytes, bytes.len(), sender, max, Caller::now());
+        let message = read_message(bytes, None, sender, max, Caller::now());
         message.map(|message| message.expose().to_vec())
     }
 
@@ -110,7 +112,7 @@ mod tests {
             }
         }
         let input = b"Subject: x\n".chain(Failing);
-        let outcome = read_message(input, 0, None, 100, Caller::now()).unwrap_err();
+        let outcome = read_message(input, None, None, 100, Caller::now()).unwrap_err();
         assert_eq!(outcome.status(), 75);
     }
 }

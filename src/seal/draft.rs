@@ -13,7 +13,7 @@ use crate::user::User;
 
 use super::labels;
 use super::outer::{ClearHeaders, OuterMessage};
-use super::payload;
+use super::payload::Packer;
 use super::signature::Signature;
 use super::site_key::SealingKey;
 use super::summary::{self, Summary};
@@ -61,10 +61,11 @@ impl Draft {
         let skeleton = mime::skeleton(message);
         let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
         let own_id = header::message_id(block);
+        let mut packer = Packer::new()?;
         let summary = Summary::of(message, &skeleton).and_then(|summary| summary.encode());
         let packed_summary = match summary.map(SecretBytes::from) {
             Some(encoded) if encoded.len() as u64 <= summary::MAX_PLAIN_BYTES => {
-                Some(payload::pack(encoded.expose())?)
+                Some(packer.pack(encoded.expose())?)
             }
             _ => None,
         };
@@ -75,7 +76,7 @@ impl Draft {
             has_own_id: own_id.is_some(),
             identity: own_id.unwrap_or_else(|| Sha256::digest(message).to_vec()),
             clear: clear.pick(block),
-            packed: payload::pack(message)?,
+            packed: packer.pack(message)?,
             packed_summary,
         })
     }

@@ -8,7 +8,7 @@ mod draft;
 mod labels;
 mod open;
 mod outer;
-mod payload;
+pub mod payload;
 mod signature;
 mod site_key;
 mod summary;

@@ -16,26 +16,39 @@ const SKIPPABLE_HEADER_BYTES: usize = 8;
 /// Decompression goes in steps of this many octets.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// Compresses `plain` and pads it.
-///
-/// # Errors
-/// When there is no memory for it.
-pub(super) fn pack(plain: &[u8]) -> Result<SecretBytes, OutOfMemory> {
-    let bound = zstd_safe::compress_bound(plain.len());
-    let room = bound.checked_add(bound / 8 + 2 * SKIPPABLE_HEADER_BYTES).ok_or(OutOfMemory)?;
-    let mut packed = Vec::new();
-    packed.try_reserve_exact(room).map_err(|_| OutOfMemory)?;
-    let mut context = CCtx::try_create().ok_or(OutOfMemory)?;
-    // With the content known, zstd sizes its tables for it: cheap for a small message.
-    context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(|_| OutOfMemory)?;
-    context.compress2(&mut packed, plain).map_err(|_| OutOfMemory)?;
-    let unpadded = packed.len() + SKIPPABLE_HEADER_BYTES;
-    let padding = padme(unpadded) - unpadded;
-    let length = u32::try_from(padding).map_err(|_| OutOfMemory)?;
-    packed.extend_from_slice(&SKIPPABLE_MAGIC);
-    packed.extend_from_slice(&length.to_le_bytes());
-    packed.resize(packed.len() + padding, 0);
-    Ok(SecretBytes::from(packed))
+/// Packs payloads, one after the other, with one set of tables.
+pub struct Packer(CCtx<'static>);
+
+impl Packer {
+    /// Ready to pack.
+    ///
+    /// # Errors
+    /// When there is no memory for the tables.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        let mut context = CCtx::try_create().ok_or(OutOfMemory)?;
+        context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(|_| OutOfMemory)?;
+        Ok(Self(context))
+    }
+
+    /// Compresses `plain` and pads it.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn pack(&mut self, plain: &[u8]) -> Result<SecretBytes, OutOfMemory> {
+        let bound = zstd_safe::compress_bound(plain.len());
+        let room = bound.checked_add(bound / 8 + 2 * SKIPPABLE_HEADER_BYTES).ok_or(OutOfMemory)?;
+        let mut packed = Vec::new();
+        packed.try_reserve_exact(room).map_err(|_| OutOfMemory)?;
+        // All of it is there, so zstd sizes its tables for it: cheap for a small message.
+        self.0.compress2(&mut packed, plain).map_err(|_| OutOfMemory)?;
+        let unpadded = packed.len() + SKIPPABLE_HEADER_BYTES;
+        let padding = padme(unpadded) - unpadded;
+        let length = u32::try_from(padding).map_err(|_| OutOfMemory)?;
+        packed.extend_from_slice(&SKIPPABLE_MAGIC);
+        packed.extend_from_slice(&length.to_le_bytes());
+        packed.resize(packed.len() + padding, 0);
+        Ok(SecretBytes::from(packed))
+    }
 }
 
 /// The Padmé size of `len` octets: at most 12 % more, and it gives away O(log log len) bits (Nikitin
@@ -49,7 +62,7 @@ fn padme(len: usize) -> usize {
 
 /// Why a payload could not be unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UnpackError {
+pub enum UnpackError {
     /// It holds more octets than it may.
     TooLarge,
     /// It is no sequence of zstd frames.
@@ -59,7 +72,10 @@ pub(super) enum UnpackError {
 }
 
 /// Decompresses `packed`, which may hold at most `limit` octets.
-pub(super) fn unpack(packed: &[u8], limit: u64) -> Result<SecretBytes, UnpackError> {
+///
+/// # Errors
+/// When it holds more, or is not what [`Packer::pack`] makes.
+pub fn unpack(packed: &[u8], limit: u64) -> Result<SecretBytes, UnpackError> {
     let mut decoder =
         zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::OutOfMemory)?;
     let mut plain = SecretBytes::default();
@@ -96,9 +112,10 @@ mod tests {
 
     #[test]
     fn comes_back_and_is_bounded() {
+        let mut packer = Packer::new().unwrap();
         for len in [0, 1, 1000, 200_000] {
             let plain = vec![b'x'; len];
-            let packed = pack(&plain).unwrap();
+            let packed = packer.pack(&plain).unwrap();
             assert_eq!(packed.len(), padme(packed.len()));
             assert_eq!(unpack(packed.expose(), len as u64).unwrap().expose(), plain);
             if len > 0 {
@@ -109,7 +126,7 @@ mod tests {
             }
         }
         assert_eq!(unpack(b"no zstd at all", 100).unwrap_err(), UnpackError::Corrupt);
-        let packed = pack(b"some text to cut").unwrap();
+        let packed = packer.pack(b"some text to cut").unwrap();
         assert_eq!(unpack(&packed.expose()[..12], 100).unwrap_err(), UnpackError::Corrupt);
     }
 }

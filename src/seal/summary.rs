@@ -24,7 +24,7 @@ pub(super) const MAX_PLAIN_BYTES: u64 = 1024 * 1024;
 /// The length of the preview, in characters (RFC 8970 §3.1 allows 256).
 const PREVIEW_CHARS: usize = 200;
 /// How much of a part's body the preview looks at, in octets.
-const PREVIEW_BODY_BYTES: usize = 4096;
+const PREVIEW_BODY_BYTES: usize = 2048;
 /// The version of the format.
 const VERSION: u8 = 1;
 

@@ -5,7 +5,7 @@ use std::process::{Command as Process, ExitStatus, Stdio};
 
 use crate::user::User;
 
-use super::{Letter, NextHop, Refusal};
+use super::{BUFFER_BYTES, Letter, NextHop, Refusal};
 
 /// How much of what the command prints is kept for the log, in octets.
 const MAX_KEPT_OUTPUT_BYTES: u64 = 1024;
@@ -103,7 +103,7 @@ fn run(
         String::from_utf8_lossy(&said).lines().collect::<Vec<_>>().join(" | ")
     });
     let written = child.stdin.take().map_or(Ok(()), |stdin| {
-        let mut out = BufWriter::with_capacity(64 * 1024, stdin);
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, stdin);
         letter.write_local(&mut out).and_then(|()| out.flush())
     });
     let status = child.wait()?;

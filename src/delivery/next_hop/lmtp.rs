@@ -13,7 +13,7 @@ use smtp_proto::{EXT_8BIT_MIME, EXT_SMTP_UTF8, EhloResponse, Response};
 
 use crate::user::User;
 
-use super::{Letter, NextHop, Refusal};
+use super::{BUFFER_BYTES, Letter, NextHop, Refusal};
 
 /// How long a reply or a write may take (RFC 5321 §4.5.3.2 has five minutes for most).
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -212,7 +212,8 @@ impl Session {
     }
 
     fn send_data(&mut self, letter: &Letter<'_>) -> io::Result<()> {
-        let mut out = DotStuffed::new(BufWriter::with_capacity(64 * 1024, self.stream.get_mut()));
+        let mut out =
+            DotStuffed::new(BufWriter::with_capacity(BUFFER_BYTES, self.stream.get_mut()));
         letter.write_crlf(&mut out)?;
         out.finish()
     }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::secret;
 use crate::user::User;
 
-use super::{Letter, NextHop, Refusal};
+use super::{BUFFER_BYTES, Letter, NextHop, Refusal};
 
 /// Stands for the user's name in the path.
 const USER: &str = "{user}";
@@ -71,7 +71,7 @@ fn deliver(maildir: &Path, letter: &Letter<'_>) -> io::Result<()> {
 
 fn write(path: &Path, letter: &Letter<'_>) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::with_capacity(64 * 1024, file);
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     letter.write_local(&mut out)?;
     out.into_inner()?.sync_all()
 }

@@ -11,6 +11,9 @@ use crate::message::line_ends::ToLf;
 use crate::seal::SealedMessage;
 use crate::user::User;
 
+/// Letters are written in pieces of this many octets: few system calls, few fresh pages.
+const BUFFER_BYTES: usize = 32 * 1024;
+
 /// Somebody who takes one letter for one recipient at a time.
 pub trait NextHop {
     /// Hands `letter` on for the recipient `address`, whose `user` is known where there is one.
