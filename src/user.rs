@@ -88,6 +88,15 @@ pub enum Domains {
     Drop,
 }
 
+/// One reading of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The user it means.
+    pub user: User,
+    /// The address in canonical form, before the map.
+    pub name: String,
+}
+
 /// The rules of `[users]` that make a user out of an address or a login name.
 #[derive(Debug, Clone, Default)]
 pub struct Canonical {
@@ -109,21 +118,28 @@ impl Canonical {
     ///
     /// # Errors
     /// When the address can be no user at all.
-    pub fn candidates(&self, address: &str) -> Result<Vec<User>, UserError> {
+    pub fn candidates(&self, address: &str) -> Result<Vec<Candidate>, UserError> {
         let (local, domain) = self.split(address);
-        let mut users = Vec::new();
+        let mut candidates = Vec::new();
         let mut problem = None;
         for local in std::iter::once(local.as_str()).chain(self.without_detail(&local)) {
             match self.user(local, domain.as_deref()) {
-                Ok(user) if !users.contains(&user) => users.push(user),
-                Ok(_) => {}
+                Ok(user) => {
+                    candidates.push(Candidate { user, name: self.ruled(local, domain.as_deref()) });
+                }
                 Err(error) => problem = problem.or(Some(error)),
             }
         }
         match problem {
-            Some(error) if users.is_empty() => Err(error),
-            _ => Ok(users),
+            Some(error) if candidates.is_empty() => Err(error),
+            _ => Ok(candidates),
         }
+    }
+
+    /// The canonical form of an address as it stands, before the map.
+    pub fn name(&self, address: &str) -> String {
+        let (local, domain) = self.split(address);
+        self.ruled(&local, domain.as_deref())
     }
 
     /// The user of a login name or of a command line: no detail is taken off.
@@ -142,7 +158,8 @@ impl Canonical {
     pub fn add_to_map(&mut self, address: &str, user: &str) -> Result<(), UserError> {
         let (local, domain) = self.split(address);
         let key = joined(&local, domain.as_deref());
-        let user = User::parse(&self.cased(user))?;
+        // The same rules as for a login, or the map would make a user whom no login can be.
+        let user = User::parse(&self.name(user))?;
         self.map.insert(key, user);
         Ok(())
     }
@@ -151,14 +168,18 @@ impl Canonical {
         if let Some(user) = self.map.get(&joined(local, domain)) {
             return Ok(user.clone());
         }
-        let name = match self.domains {
-            Domains::Keep => joined(local, domain),
-            Domains::Drop => local.to_owned(),
-        };
+        let name = self.ruled(local, domain);
         if let Some(user) = self.map.get(&name) {
             return Ok(user.clone());
         }
         User::parse(&name)
+    }
+
+    fn ruled(&self, local: &str, domain: Option<&str>) -> String {
+        match self.domains {
+            Domains::Keep => joined(local, domain),
+            Domains::Drop => local.to_owned(),
+        }
     }
 
     fn split(&self, address: &str) -> (String, Option<String>) {
@@ -196,7 +217,7 @@ mod tests {
     }
 
     fn names(rules: &Canonical, address: &str) -> Vec<String> {
-        rules.candidates(address).unwrap().iter().map(|user| user.as_str().to_owned()).collect()
+        rules.candidates(address).unwrap().iter().map(|found| found.user.to_string()).collect()
     }
 
     #[test]
@@ -231,6 +252,9 @@ mod tests {
         );
         assert_eq!(rules.login("U1234").unwrap().as_str(), "alice@example.org");
         assert!(rules.add_to_map("x", "../alice").is_err());
+        let mut bare = Canonical { default_domain: "x.org".into(), ..Canonical::default() };
+        bare.add_to_map("postmaster", "alice").unwrap();
+        assert_eq!(bare.login("postmaster").unwrap(), bare.login("alice").unwrap());
     }
 
     #[test]

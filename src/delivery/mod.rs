@@ -11,6 +11,8 @@ pub mod pipe;
 pub mod policy;
 pub mod site;
 
+use std::fmt::Display;
+
 use crate::fault;
 use crate::keys::directory::PublicDirectory;
 use crate::keys::public::PublicHalf;
@@ -20,7 +22,7 @@ use crate::user::{Canonical, User};
 
 use next_hop::{Letter, NextHop};
 use outcome::Outcome;
-use policy::{Policy, Treatment};
+use policy::{Policy, Treatment, Unenrolled};
 
 /// The SMTP envelope (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,24 +93,38 @@ impl Delivery<'_> {
         envelope.recipients.iter().zip(decisions).map(hand_on).collect()
     }
 
-    /// The first of the users that the address may mean and that is enrolled, else the policy.
+    /// Who is meant and whether there is a key, then the lists, then the policy.
     fn decide(&self, address: &str) -> Decision {
-        let candidates = self.users.candidates(address).unwrap_or_default();
-        let treatment = self.policy.treatment(address, &candidates);
-        if treatment == Treatment::Pass {
-            return Decision::Pass(candidates.into_iter().next_back());
-        }
-        for user in &candidates {
-            match self.keys.find(user) {
-                Ok(Some(half)) => return Decision::Seal(user.clone(), half),
+        let candidates = match self.users.candidates(address) {
+            Ok(candidates) => candidates,
+            Err(error) => return self.without_key(None, &error),
+        };
+        for (index, candidate) in candidates.iter().enumerate() {
+            match self.keys.find(&candidate.user) {
+                Ok(Some(half)) => {
+                    let readings = candidates.get(..=index).unwrap_or_default();
+                    let user = candidate.user.clone();
+                    return match self.policy.treatment(readings) {
+                        Treatment::Seal => Decision::Seal(user, half),
+                        Treatment::Pass => Decision::Pass(Some(user)),
+                    };
+                }
                 Ok(None) => {}
                 Err(error) => return Decision::Refuse(Outcome::look_up_failed(&error)),
             }
         }
+        let likeliest = candidates.last().map(|candidate| candidate.user.clone());
+        match self.policy.treatment(&candidates) {
+            Treatment::Pass => Decision::Pass(likeliest),
+            Treatment::Seal => self.without_key(likeliest, &"not enrolled"),
+        }
+    }
+
+    fn without_key(&self, user: Option<User>, why: &dyn Display) -> Decision {
         match self.policy.unenrolled {
-            policy::Unenrolled::Pass => Decision::Pass(candidates.into_iter().next_back()),
-            policy::Unenrolled::Defer => Decision::Refuse(Outcome::no_key(false)),
-            policy::Unenrolled::Reject => Decision::Refuse(Outcome::no_key(true)),
+            Unenrolled::Pass => Decision::Pass(user),
+            Unenrolled::Defer => Decision::Refuse(Outcome::no_key(false, why)),
+            Unenrolled::Reject => Decision::Refuse(Outcome::no_key(true, why)),
         }
     }
 

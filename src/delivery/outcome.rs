@@ -82,9 +82,9 @@ impl Outcome {
         Self::deferred("4.3.0", "keys cannot be looked up now, the message is kept", detail)
     }
 
-    /// There is no key to seal with: `for_good` or until there is one.
-    pub fn no_key(for_good: bool) -> Self {
-        let detail = "not enrolled ([delivery] unenrolled)";
+    /// There is no key to seal with, and why: `for_good` or until there is one.
+    pub fn no_key(for_good: bool, why: &dyn Display) -> Self {
+        let detail = format!("{why} ([delivery] unenrolled)");
         if for_good {
             let text = "this recipient takes no mail here";
             Self::rejected("5.7.1", text, &detail, status::UNAVAILABLE)
@@ -165,8 +165,8 @@ mod tests {
             (Outcome::passed(), '2', 0),
             (Outcome::misconfigured(&"x"), '4', 75),
             (Outcome::look_up_failed(&"x"), '4', 75),
-            (Outcome::no_key(false), '4', 75),
-            (Outcome::no_key(true), '5', 69),
+            (Outcome::no_key(false, &"x"), '4', 75),
+            (Outcome::no_key(true, &"x"), '5', 69),
             (Outcome::too_large(1), '5', 69),
             (Outcome::out_of_memory(), '4', 75),
             (Outcome::cut_short(&"x"), '4', 75),
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn deferred_outranks_rejected_outranks_sealed() {
-        let mixed = || vec![Outcome::sealed("<x>"), Outcome::no_key(true), Outcome::passed()];
+        let mixed = || vec![Outcome::sealed("<x>"), Outcome::no_key(true, &"x"), Outcome::passed()];
         assert_eq!(worst(mixed()).map(|o| o.verdict), Some(Verdict::Rejected));
         let mut more = mixed();
         more.push(Outcome::out_of_memory());

@@ -1,7 +1,7 @@
 //! Whose mail is sealed, whose passes as it came, and what happens where there is no key yet.
 
 use crate::config;
-use crate::user::{Canonical, User};
+use crate::user::{Candidate, Canonical};
 
 pub use crate::config::Unenrolled;
 
@@ -10,11 +10,12 @@ pub use crate::config::Unenrolled;
 pub struct Policy {
     /// What happens to mail for somebody who is not enrolled.
     pub unenrolled: Unenrolled,
-    pass: Listed,
-    seal_only: Option<Listed>,
+    /// Canonical names, before the map.
+    pass: Vec<String>,
+    seal_only: Option<Vec<String>>,
 }
 
-/// What is to be done with a recipient's mail before anybody is looked up.
+/// What is to be done with a recipient's mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
     /// It is sealed.
@@ -23,43 +24,29 @@ pub enum Treatment {
     Pass,
 }
 
-/// Addresses of a setting, as they stand and as the users they mean.
-#[derive(Debug, Clone, Default)]
-struct Listed {
-    addresses: Vec<String>,
-    users: Vec<User>,
-}
-
-impl Listed {
-    fn new(addresses: &[String], rules: &Canonical) -> Self {
-        Self {
-            addresses: addresses.to_vec(),
-            // The last candidate has no detail: bob's entry is for bob+lists too.
-            users: addresses.iter().filter_map(|address| rules.login(address).ok()).collect(),
-        }
-    }
-
-    fn has(&self, address: &str, candidates: &[User]) -> bool {
-        self.addresses.iter().any(|listed| listed.eq_ignore_ascii_case(address))
-            || candidates.iter().any(|user| self.users.contains(user))
-    }
-}
-
 impl Policy {
     /// The rules of the configuration.
     pub fn new(delivery: &config::Delivery, rules: &Canonical) -> Self {
+        let names = |addresses: &[String]| addresses.iter().map(|a| rules.name(a)).collect();
         let seal_only = delivery.seal_only.as_slice();
         Self {
             unenrolled: delivery.unenrolled,
-            pass: Listed::new(&delivery.pass, rules),
-            seal_only: (!seal_only.is_empty()).then(|| Listed::new(seal_only, rules)),
+            pass: names(&delivery.pass),
+            seal_only: (!seal_only.is_empty()).then(|| names(seal_only)),
         }
     }
 
-    /// How mail to `address` is treated, which may mean any of `candidates`.
-    pub fn treatment(&self, address: &str, candidates: &[User]) -> Treatment {
-        let outside = |listed: &Listed| !listed.has(address, candidates);
-        if self.pass.has(address, candidates) || self.seal_only.as_ref().is_some_and(outside) {
+    /// How mail to a recipient is treated who may be meant by `readings`, the likeliest first: all of
+    /// them where nobody is enrolled, else those down to the one that is.
+    ///
+    /// A list counts for the address that it names, with and without detail, but not for everybody
+    /// whom the map makes of it. Where two readings disagree, mail is sealed.
+    pub fn treatment(&self, readings: &[Candidate]) -> Treatment {
+        let named = |list: &[String]| readings.iter().any(|reading| list.contains(&reading.name));
+        let meant = |list: &[String]| {
+            named(list) || readings.iter().any(|r| list.iter().any(|name| name == r.user.as_str()))
+        };
+        if named(&self.pass) || self.seal_only.as_ref().is_some_and(|list| !meant(list)) {
             Treatment::Pass
         } else {
             Treatment::Seal
@@ -73,10 +60,9 @@ mod tests {
 
     #[test]
     fn lists() {
-        let rules = Canonical { delimiters: "+".into(), lowercase: true, ..Canonical::default() };
-        let treat = |policy: &Policy, address: &str| {
-            policy.treatment(address, &rules.candidates(address).unwrap())
-        };
+        let mut rules =
+            Canonical { delimiters: "+".into(), lowercase: true, ..Canonical::default() };
+        rules.add_to_map("postmaster@x.org", "alice@x.org").unwrap();
         let listed = |pass: &[&str], seal_only: &[&str]| {
             let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             let (pass, seal_only) = (list(pass), list(seal_only));
@@ -85,12 +71,20 @@ mod tests {
                 &rules,
             )
         };
-        let all = listed(&["Bob@x.org"], &[]);
-        assert_eq!(treat(&all, "alice@x.org"), Treatment::Seal);
-        assert_eq!(treat(&all, "bob@X.org"), Treatment::Pass);
-        assert_eq!(treat(&all, "bob+lists@x.org"), Treatment::Pass);
+        let treat = |policy: &Policy, address: &str, depth: usize| {
+            let readings = rules.candidates(address).unwrap();
+            policy.treatment(readings.get(..depth).unwrap_or(&readings))
+        };
+        let pass = listed(&["Bob@x.org", "postmaster@x.org"], &[]);
+        assert_eq!(treat(&pass, "alice@x.org", 1), Treatment::Seal);
+        assert_eq!(treat(&pass, "postmaster@x.org", 1), Treatment::Pass);
+        assert_eq!(treat(&pass, "bob@X.org", 1), Treatment::Pass);
+        assert_eq!(treat(&pass, "bob+lists@x.org", 9), Treatment::Pass);
+        // bob+lists is somebody of his own here: enrolled himself.
+        assert_eq!(treat(&pass, "bob+lists@x.org", 1), Treatment::Seal);
         let pilot = listed(&[], &["alice@x.org"]);
-        assert_eq!(treat(&pilot, "ALICE+a@x.org"), Treatment::Seal);
-        assert_eq!(treat(&pilot, "carol@x.org"), Treatment::Pass);
+        assert_eq!(treat(&pilot, "ALICE+a@x.org", 9), Treatment::Seal);
+        assert_eq!(treat(&pilot, "postmaster@x.org", 1), Treatment::Seal);
+        assert_eq!(treat(&pilot, "carol@x.org", 1), Treatment::Pass);
     }
 }

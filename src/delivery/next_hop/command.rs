@@ -1,7 +1,14 @@
 //! A command as the next hop: the letter on its standard input, its exit status the answer.
+//!
+//! The command gets the letter as a finished file in memory. From a pipe it could take a letter cut
+//! short for a whole one, should this process be killed meanwhile, and a store that recognises
+//! duplicates would refuse the whole one later.
 
-use std::io::{self, BufWriter, Read as _, Write as _};
-use std::process::{Command as Process, ExitStatus, Stdio};
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Seek as _};
+use std::process::{Command as Process, ExitStatus};
+
+use rustix::fs::MemfdFlags;
 
 use crate::user::User;
 
@@ -21,48 +28,6 @@ impl Command {
     pub fn new(words: &[String]) -> Self {
         Self { words: words.to_vec() }
     }
-
-    fn filled_in(
-        &self,
-        address: &str,
-        user: Option<&User>,
-        letter: &Letter<'_>,
-    ) -> Result<Vec<String>, Refusal> {
-        let fill = |word: &String| {
-            // One pass over the word, so that what is put in is not looked at again.
-            let mut filled = String::with_capacity(word.len());
-            let mut rest = word.as_str();
-            while let Some(at) = rest.find('{') {
-                let (before, from) = rest.split_at(at);
-                filled.push_str(before);
-                let values = [
-                    ("{user}", user.map(User::as_str)),
-                    ("{recipient}", Some(address)),
-                    ("{sender}", Some(letter.sender())),
-                ];
-                let held = values
-                    .iter()
-                    .find_map(|(name, value)| from.strip_prefix(name).map(|after| (*value, after)));
-                match held {
-                    Some((Some(value), after)) => {
-                        filled.push_str(value);
-                        rest = after;
-                    }
-                    Some((None, _)) => {
-                        let detail = "the address can be no user, and the command needs one";
-                        return Err(Refusal::for_good("5.1.3", detail));
-                    }
-                    None => {
-                        filled.push('{');
-                        rest = from.get(1..).unwrap_or_default();
-                    }
-                }
-            }
-            filled.push_str(rest);
-            Ok(filled)
-        };
-        self.words.iter().map(fill).collect()
-    }
 }
 
 impl NextHop for Command {
@@ -72,7 +37,16 @@ impl NextHop for Command {
         user: Option<&User>,
         letter: &Letter<'_>,
     ) -> Result<(), Refusal> {
-        let words = self.filled_in(address, user, letter)?;
+        let values = [
+            ("{user}", user.map(User::as_str)),
+            ("{recipient}", Some(address)),
+            ("{sender}", Some(letter.sender())),
+        ];
+        let words: Option<Vec<String>> =
+            self.words.iter().map(|word| fill(word, &values)).collect();
+        let words = words.ok_or_else(|| {
+            Refusal::for_good("5.1.3", "the address can be no user, and the command needs one")
+        })?;
         let Some((program, arguments)) = words.split_first() else {
             return Err(Refusal::for_now("4.3.5", "no command is given"));
         };
@@ -84,35 +58,53 @@ impl NextHop for Command {
     }
 }
 
-/// Runs the command and gives its status with the beginning of what it printed.
+/// Puts the values in the place of their names, in one pass: what is put in is not looked at again.
+/// `None` where a value is wanted that there is not.
+fn fill(word: &str, values: &[(&str, Option<&str>)]) -> Option<String> {
+    let mut filled = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('{') {
+        let (before, from) = rest.split_at(at);
+        filled.push_str(before);
+        let named = values.iter().find_map(|(name, value)| Some((value, from.strip_prefix(name)?)));
+        rest = match named {
+            Some((value, after)) => {
+                filled.push_str((*value)?);
+                after
+            }
+            None => {
+                filled.push('{');
+                from.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// Runs the command and gives its status with the beginning of what it printed. Its output goes to
+/// memory as well: a pipe would be held open by whatever the command leaves behind.
 fn run(
     program: &str,
     arguments: &[String],
     letter: &Letter<'_>,
 ) -> io::Result<(ExitStatus, String)> {
-    let (mut output, printed) = io::pipe()?;
+    let mut input = in_memory("letter")?;
+    letter.write_local(BufWriter::with_capacity(BUFFER_BYTES, &input))?;
+    input.rewind()?;
+    let mut output = in_memory("output")?;
     let mut command = Process::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(printed.try_clone()?).stderr(printed);
-    let mut child = command.spawn()?;
-    // This process's own ends of the pipe, or it would never come to its end.
-    drop(command);
-    let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
-        let _ = output.by_ref().take(MAX_KEPT_OUTPUT_BYTES).read_to_end(&mut said);
-        let _ = io::copy(&mut output, &mut io::sink());
-        String::from_utf8_lossy(&said).lines().collect::<Vec<_>>().join(" | ")
-    });
-    let written = child.stdin.take().map_or(Ok(()), |stdin| {
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, stdin);
-        letter.write_local(&mut out).and_then(|()| out.flush())
-    });
-    let status = child.wait()?;
-    let said = reader.join().unwrap_or_default();
-    // Status 0 of a command that did not read the whole letter is no acceptance.
-    match written {
-        Err(cause) if status.success() => Err(cause),
-        _ => Ok((status, said)),
-    }
+    command.args(arguments).stdin(input).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    let status = command.status()?;
+    output.rewind()?;
+    let mut said = Vec::new();
+    output.take(MAX_KEPT_OUTPUT_BYTES).read_to_end(&mut said)?;
+    let said = String::from_utf8_lossy(&said);
+    Ok((status, said.lines().collect::<Vec<_>>().join(" | ")))
+}
+
+fn in_memory(name: &str) -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
 /// Only what sysexits.h calls the message's own fault is for good; a command that cannot be run as it
@@ -165,10 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_command_leaves_behind_is_not_waited_for() {
+        let start = std::time::Instant::now();
+        assert_eq!(hand_on(&["sh", "-c", "cat >/dev/null; sleep 60 & exit 0"]), Ok(()));
+        assert!(start.elapsed().as_secs() < 30);
+    }
+
+    #[test]
     fn placeholders_are_filled_once() {
         // Braces of the script itself would be filled in too: 173 is the opening one.
         let wanted = r"printf 'alice=\173user}@x.org=bob@x.org=\173x}'";
         let test = &format!("cat >/dev/null; test \"$1\" = \"$({wanted})\"");
-        assert_eq!(hand_on(&["sh", "-c", test, "sh", "{user}={recipient}={sender}={x}"]), Ok(()));
+        let filled = "{user}={recipient}={sender}={x}";
+        assert_eq!(hand_on(&["sh", "-c", test, "sh", filled]), Ok(()));
     }
 }
