@@ -36,7 +36,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keys {
-    /// `public/`, `private/` and `archive/` lie below it.
+    /// `public/` and `private/` lie below it.
     pub directory: PathBuf,
     /// The pepper's file.
     pub pepper: PathBuf,

@@ -64,6 +64,10 @@ fn deliver(
     arguments: &Deliver,
     caller: Caller,
 ) -> Result<Vec<Outcome>, Outcome> {
+    if is_to_output(arguments) && arguments.recipients.len() > 1 {
+        let detail = "standard output takes one message: give one --recipient";
+        return Err(Outcome::misconfigured(&detail));
+    }
     let config = Config::load(config).map_err(|error| Outcome::misconfigured(&error))?;
     let site = Site::open(&config).map_err(|error| Outcome::misconfigured(&error))?;
     let limit = config.delivery.max_message_bytes;

@@ -229,9 +229,8 @@ impl From<DirectoryError> for Failure {
             }
             DirectoryError::Changed(_) => Self::temporary(error)
                 .hint("this command changed nothing; see who did, and run it again"),
-            DirectoryError::AfterWrite { .. } => {
-                Self::temporary(error).hint("mend the command, then run this again")
-            }
+            DirectoryError::AfterWrite { .. } => Self::temporary(error)
+                .hint("nothing new holds; mend the command, then run this again"),
         }
     }
 }

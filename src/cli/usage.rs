@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::config::PATH_VARIABLE;
@@ -123,10 +124,11 @@ Examples:
 )]
 pub(super) struct Deliver {
     /// A recipient of the envelope; once or more
-    #[arg(long = "recipient", value_name = "ADDR", required = true, allow_hyphen_values = true)]
+    #[arg(long = "recipient", value_name = "ADDR", required = true, allow_hyphen_values = true,
+        value_parser = address())]
     pub(super) recipients: Vec<String>,
     /// The envelope sender, empty for the null sender; it is sealed inside as the Return-Path
-    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true, value_parser = address())]
     pub(super) sender: Option<String>,
     /// Hand on to the LMTP server at unix:/path or inet:host:port
     #[arg(long, value_name = "ADDR")]
@@ -137,6 +139,12 @@ pub(super) struct Deliver {
     /// Hand on to a command's standard input; arguments may hold {user}, {recipient} and {sender}
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
+}
+
+/// Addresses are octets to an MTA; one that is not UTF-8 is no user's, but must not stop the mail of
+/// others.
+fn address() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|address| address.to_string_lossy().into_owned())
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,5 @@
-//! The key directory in files: `private/USER`, `public/USER`, and `archive` for what was removed.
+//! The key directory in files: `private/USER`, `public/USER`, and `private/.archive` for what was
+//! removed.
 //!
 //! The order of writes is the point: the private record is durable, and `after_write` has succeeded,
 //! before the public half appears. No mail is ever sealed to a key that can vanish.
@@ -16,12 +17,12 @@ use super::record::{Record, RecordError};
 use super::site::{self, SiteError};
 
 const MAX_RECORD_BYTES: u64 = 1024 * 1024;
-const LOCK: &str = ".lock";
+/// Where removed keys are kept, below the private folder. A dot: no user has such a name.
+const ARCHIVE: &str = ".archive";
 
 /// Both halves of a site's keys. For logins and key care; delivery has no use for it.
 #[derive(Debug)]
 pub struct KeyDirectory {
-    root: PathBuf,
     private: Folder,
     public: PublicFolder,
     after_write: Vec<String>,
@@ -45,7 +46,7 @@ impl KeyDirectory {
         let private = site::open(&Self::private_below(keys), site)?;
         let site = site::site_of(&private)?;
         let public = PublicFolder::open(keys, Some(&site))?;
-        Ok(Self { root: keys.to_owned(), private, public, after_write: after_write.to_vec() })
+        Ok(Self { private, public, after_write: after_write.to_vec() })
     }
 
     /// Makes the folders and markers of a new site below `keys`.
@@ -53,16 +54,10 @@ impl KeyDirectory {
     /// # Errors
     /// What was in the way. What exists already is left as it is.
     pub fn create(keys: &Path, site: &str, public_mode: u32) -> Result<(), FileError> {
-        let folders = [
-            (Self::private_below(keys), 0o700),
-            (keys.join("archive"), 0o700),
-            (PublicFolder::path_below(keys), public_mode),
-        ];
+        let folders =
+            [(Self::private_below(keys), 0o700), (PublicFolder::path_below(keys), public_mode)];
         for (path, mode) in folders {
             make_folder(&path, mode)?;
-            if path.ends_with("archive") {
-                continue;
-            }
             let folder = Folder::open(&path)?;
             folder.create(site::MARKER, site::marker(site).as_bytes(), mode & 0o644)?;
         }
@@ -95,7 +90,7 @@ impl KeyDirectory {
     /// [`DirectoryError::Exists`] where the user has one; or what was in the way.
     pub fn create_record(&self, user: &User, record: &Record) -> Result<(), DirectoryError> {
         let _lock = self.lock()?;
-        if self.private.has(user.as_str()) || self.public.folder().has(user.as_str()) {
+        if self.private.has(user.as_str())? || self.public.folder().has(user.as_str())? {
             return Err(DirectoryError::Exists(user.clone()));
         }
         self.private.create(user.as_str(), &record.to_file(), 0o600)?;
@@ -103,24 +98,27 @@ impl KeyDirectory {
         self.put_public(user, record)
     }
 
-    /// Puts `record` in the place of the one of version `expected`.
+    /// Puts `record` in the place of `expected`.
     ///
     /// # Errors
     /// [`DirectoryError::Changed`] where somebody else wrote it meanwhile; the record is then as he
-    /// left it.
+    /// left it. Where `after_write` fails, `expected` is put back.
     pub fn replace_record(
         &self,
         user: &User,
         record: &Record,
-        expected: u64,
+        expected: &Record,
     ) -> Result<(), DirectoryError> {
         let _lock = self.lock()?;
-        let current = self.record(user)?.ok_or_else(|| DirectoryError::Unknown(user.clone()))?;
-        if current.version() != expected {
+        if self.record(user)?.as_ref() != Some(expected) {
             return Err(DirectoryError::Changed(user.clone()));
         }
         self.private.replace(user.as_str(), &record.to_file(), 0o600)?;
-        self.after_write(user)
+        let after = self.after_write(user);
+        if after.is_err() {
+            self.private.replace(user.as_str(), &expected.to_file(), 0o600)?;
+        }
+        after
     }
 
     /// Publishes the public half of a record that an interrupted enrolment left without.
@@ -142,16 +140,15 @@ impl KeyDirectory {
     pub fn archive(&self, user: &User, now: u64) -> Result<PathBuf, DirectoryError> {
         let _lock = self.lock()?;
         let name = user.as_str();
-        if !self.private.has(name) && !self.public.folder().has(name) {
+        if !self.private.has(name)? && !self.public.folder().has(name)? {
             return Err(DirectoryError::Unknown(user.clone()));
         }
         let unique = u32::from_ne_bytes(secret::random_bytes());
-        let kept = self.root.join("archive").join(format!("{now}-{unique:08x}"));
-        for (folder, below) in [(self.public.folder(), "public"), (&self.private, "private")] {
-            make_folder(&kept.join(below), 0o700)?;
-            folder.move_to(name, &Folder::open(&kept.join(below))?)?;
-        }
-        Ok(kept)
+        let kept = self.private.folder(ARCHIVE, 0o700)?;
+        let kept = kept.folder(&format!("{now}-{unique:08x}"), 0o700)?;
+        self.public.folder().move_to(name, &kept.folder("public", 0o700)?)?;
+        self.private.move_to(name, &kept.folder("private", 0o700)?)?;
+        Ok(kept.path().to_owned())
     }
 
     /// Calls the user `old` `new` from now on. Interrupted, it can be repeated.
@@ -163,7 +160,7 @@ impl KeyDirectory {
         let record = self.record(old)?.ok_or_else(|| DirectoryError::Unknown(old.clone()))?;
         let renamed = record.renamed_to(new);
         match self.record(new)? {
-            None if self.public.folder().has(new.as_str()) => {
+            None if self.public.folder().has(new.as_str())? => {
                 return Err(DirectoryError::Exists(new.clone()));
             }
             None => self.private.create(new.as_str(), &renamed.to_file(), 0o600)?,
@@ -212,7 +209,7 @@ impl KeyDirectory {
     }
 
     fn lock(&self) -> Result<Lock, DirectoryError> {
-        let lock = self.private.lock(LOCK)?;
+        let lock = self.private.lock()?;
         self.private.sweep()?;
         self.public.folder().sweep()?;
         Ok(lock)
@@ -258,7 +255,7 @@ pub enum DirectoryError {
     Unknown(User),
     /// The record was written by somebody else meanwhile.
     Changed(User),
-    /// The record is written, but the site's command did not succeed.
+    /// The site's command did not succeed: nothing new holds.
     AfterWrite {
         /// The command.
         program: String,
@@ -294,7 +291,7 @@ impl fmt::Display for DirectoryError {
             }
             Self::AfterWrite { program, path, problem } => {
                 let path = path.display();
-                write!(f, "{path} is written, but [keys] after_write ({program}) failed: {problem}")
+                write!(f, "[keys] after_write ({program}) failed for {path}: {problem}")
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The key record of one user: a random root key seals the private keys, slots unlock the root key,
 //! and a MAC under the root key covers all of it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use encodify::base64::STANDARD;
@@ -16,6 +17,13 @@ use super::pepper::Pepper;
 use super::public::PublicHalf;
 use super::sealed::{self, FORMAT, Place};
 use super::slot::{Slot, SlotKind, SlotState};
+
+/// How many slots a record may have.
+const MAX_SLOTS: usize = 64;
+/// How many of them may cost an Argon2 run at a login: the active, a pending and a retiring one.
+const MAX_PASSWORD_SLOTS: usize = 3;
+/// How many key pairs a user may have had.
+const MAX_KEYS: usize = 1024;
 
 /// A record as it is written: JSON, what the MAC covers apart from the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +104,7 @@ impl Record {
             sealed: String::new(),
         };
         let place = Place { user, item: &made.item(), public: &public };
-        made.sealed = sealed::seal(&root, &place, key.expose());
+        made.sealed = sealed::seal(&private_keys(&root), &place, key.expose());
         let body = Body {
             format: FORMAT.to_owned(),
             user: user.to_string(),
@@ -126,7 +134,14 @@ impl Record {
         }
         let parsed: Self = serde_json::from_slice(bytes).map_err(|_| RecordError::Malformed)?;
         let keys = parsed.record.keys.iter();
+        let slots = &parsed.record.slots;
+        let passwords = slots.iter().filter(|slot| slot.kind == SlotKind::Password);
+        let ids: HashSet<&str> = slots.iter().map(|slot| slot.id.as_str()).collect();
         let well_formed = parsed.names().is_some()
+            && slots.len() <= MAX_SLOTS
+            && ids.len() == slots.len()
+            && passwords.count() <= MAX_PASSWORD_SLOTS
+            && keys.len() <= MAX_KEYS
             && keys.clone().all(|key| key.public.parse::<PublicKey>().is_ok())
             && keys
                 .zip(parsed.record.keys.iter().skip(1))
@@ -164,6 +179,11 @@ impl Record {
     /// Counts the writes of this record.
     pub fn version(&self) -> u64 {
         self.record.version
+    }
+
+    /// Which peppers the password slots need, by their ids.
+    pub fn peppers(&self) -> impl Iterator<Item = &str> {
+        self.record.slots.iter().map(Slot::pepper)
     }
 
     /// The slots: id, kind, and when each was made, in seconds since 1970.
@@ -211,10 +231,11 @@ impl Record {
         if !mac_is_right(&root, &self.record, &self.mac) {
             return Err(UnlockError::Damaged);
         }
+        let sealing = private_keys(&root);
         let keys = self.record.keys.iter().map(|key| {
             let public = key.public.parse().ok()?;
             let place = Place { user, item: &key.item(), public: &public };
-            let scalar = sealed::open(&root, &place, &key.sealed)?;
+            let scalar = sealed::open(&sealing, &place, &key.sealed)?;
             let secret = SecretKey::from_scalar_bytes(Secret::copy_of(scalar.expose())?);
             (secret.public_key() == public).then_some(secret)
         });
@@ -256,6 +277,11 @@ impl Record {
     fn sealed_for(&self) -> Result<User, UnlockError> {
         User::parse(&self.record.user).map_err(|_| UnlockError::Damaged)
     }
+}
+
+/// What the private keys are sealed under. The root key itself is for deriving only.
+fn private_keys(root: &Secret<32>) -> Secret<32> {
+    sealed::derive(root.expose(), "private keys")
 }
 
 fn keyed(root: &Secret<32>, body: &Body) -> Option<Hmac<Sha256>> {
@@ -399,6 +425,10 @@ mod tests {
         );
         assert_eq!(parse(&text.replace("\"version\"", "\"verse\"")), RecordError::Malformed);
         assert_eq!(parse(&text.replace("65536", "999999999")), RecordError::Malformed);
+        let mut doubled = record.clone();
+        doubled.record.slots.push(record.record.slots[0].clone());
+        let doubled = doubled.to_file();
+        assert_eq!(parse(std::str::from_utf8(&doubled).unwrap()), RecordError::Malformed);
         assert_eq!(parse(&text.replace("alice", "../al")), RecordError::Malformed);
         assert_eq!(parse(&text.replace("alice", "bob")), RecordError::OtherUser);
     }

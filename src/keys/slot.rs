@@ -87,6 +87,12 @@ impl Slot {
         })
     }
 
+    /// The id of the pepper that it needs.
+    pub(super) fn pepper(&self) -> &str {
+        let Kdf::Argon2id { pepper, .. } = &self.kdf;
+        pepper
+    }
+
     /// Checks what can be checked without the secret.
     pub(super) fn is_well_formed(&self) -> bool {
         let Kdf::Argon2id { cost, salt, .. } = &self.kdf;

@@ -23,5 +23,5 @@ pub fn change(
     let changed = record
         .with_password(&unlocked, new, pepper, now)
         .map_err(|cause| DirectoryError::Record(keys.path_of(user), cause))?;
-    Ok(keys.replace_record(user, &changed, record.version())?)
+    Ok(keys.replace_record(user, &changed, &record)?)
 }

@@ -114,9 +114,14 @@ pub fn date(block: &[u8]) -> Option<i64> {
     })
 }
 
+/// The last second that a Date can name with four digits of the year (RFC 5322 §3.3).
+const LAST_DATE: i64 = 253_402_300_799;
+
 fn parse_date(value: &[u8]) -> Option<i64> {
     match MessageStream::new(&ended(value)).parse_date() {
-        HeaderValue::DateTime(date) if date.is_valid() => Some(date.to_timestamp()),
+        HeaderValue::DateTime(date) if date.is_valid() => {
+            Some(date.to_timestamp()).filter(|seconds| (0..=LAST_DATE).contains(seconds))
+        }
         _ => None,
     }
 }
@@ -130,6 +135,9 @@ pub struct ContentType {
     pub subtype: String,
     /// What separates the parts of a multipart, when it is given and not empty.
     pub boundary: Option<String>,
+    /// Whether the boundary stands in the field as it is; a parser may have decoded something that
+    /// other readers would take literally.
+    pub is_plain: bool,
 }
 
 /// The Content-Type of a header block; `None` where there is none that can be understood, which
@@ -139,10 +147,15 @@ pub fn content_type(block: &[u8]) -> Option<ContentType> {
     let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() else {
         return None;
     };
+    let boundary = parsed.attribute("boundary").filter(|boundary| !boundary.is_empty());
+    let is_plain =
+        boundary.is_none_or(|plain| memchr::memmem::find(&value, plain.as_bytes()).is_some());
+    let encoded = memchr::memmem::find(&value, b"=?").is_some();
     Some(ContentType {
+        is_plain: is_plain && !(encoded && boundary.is_some()),
         kind: parsed.ctype().to_ascii_lowercase(),
         subtype: parsed.subtype()?.to_ascii_lowercase(),
-        boundary: parsed.attribute("boundary").filter(|b| !b.is_empty()).map(str::to_owned),
+        boundary: boundary.map(str::to_owned),
     })
 }
 
@@ -150,7 +163,10 @@ pub fn content_type(block: &[u8]) -> Option<ContentType> {
 pub fn transfer_encoding(block: &[u8]) -> String {
     let named = first(block, "Content-Transfer-Encoding").map(|field| field.unfolded());
     let named = named.filter(|value| !value.is_empty()).unwrap_or_else(|| b"7bit".to_vec());
-    String::from_utf8_lossy(&named).to_ascii_lowercase()
+    // A comment may stand behind it.
+    let end = named.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'(' | b';'));
+    let named = named.get(..end.unwrap_or(named.len())).unwrap_or_default();
+    String::from_utf8_lossy(named).to_ascii_lowercase()
 }
 
 /// mail-parser wants the line end behind a value.
@@ -179,6 +195,8 @@ mod tests {
         assert_eq!(message_id(BLOCK).unwrap(), b"<1@example.org>");
         assert_eq!(date(BLOCK), Some(1_793_696_430));
         assert_eq!(date(b"Date: yesterday\r\n\r\n"), None);
+        let before = b"Date: Mon, 1 Jan 1962 00:00:00 +0000\r\nReceived: x; Thu, 1 Jan 1970 00:02:00 +0000\r\n\r\n";
+        assert_eq!(date(before), Some(120));
         assert_eq!(date(b"Date: Thu, 1 Jan 1970 00:01:00 +0000\n\n"), Some(60));
         assert_eq!(message_id(b"Message-ID: \r\n\r\n"), None);
     }
@@ -192,5 +210,9 @@ mod tests {
         assert_eq!(content_type(b"Subject: x\r\n\r\n"), None);
         assert_eq!(transfer_encoding(b"Content-Transfer-Encoding: BASE64\r\n\r\n"), "base64");
         assert_eq!(transfer_encoding(b"\r\n"), "7bit");
+        let commented = b"Content-Transfer-Encoding: 7bit (as it is)\r\n\r\n";
+        assert_eq!(transfer_encoding(commented), "7bit");
+        let odd = b"Content-Type: multipart/mixed; boundary=\"=?utf-8?Q?ab?=\"\r\n\r\n";
+        assert!(!content_type(odd).unwrap().is_plain);
     }
 }

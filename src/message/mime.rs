@@ -112,6 +112,9 @@ impl Walk<'_> {
                 self.complete = false;
             }
             let kind = if too_deep && kind != Kind::Text { Kind::Other } else { kind };
+            if found.as_ref().is_some_and(|found| !found.is_plain) {
+                self.complete = false;
+            }
             let boundary = found.as_ref().and_then(|found| found.boundary.as_ref());
             self.open.push(Open {
                 part: Part {

@@ -130,13 +130,9 @@ fn encrypt(key: &PublicKey, packed: &[u8]) -> Result<Vec<u8>, SealError> {
     Ok(file)
 }
 
-/// The last second that a Date field can name with four digits of the year (RFC 5322 §3.3).
-const LAST_DATE: i64 = 253_402_300_799;
-
 /// The message's date, else the time of sealing, in whole minutes.
 fn minute(date: Option<i64>, now: u64) -> i64 {
-    let now = i64::try_from(now).unwrap_or(0);
-    let date = date.filter(|date| (0..=LAST_DATE).contains(date)).unwrap_or(now);
+    let date = date.unwrap_or_else(|| i64::try_from(now).unwrap_or(0));
     date - date.rem_euclid(60)
 }
 

@@ -96,7 +96,7 @@ impl SealingKey {
         let ring = Ring::path_beside(path);
         let (_, ring_name) = folder_and_name(&ring)?;
         // The ring first: a key whose messages nobody could verify must not come into use.
-        if !folder.has(&ring_name) {
+        if !folder.has(&ring_name)? {
             let line = format!("{RING_COMMENT}{}\n", ring_line(&self.signing.verifying_key()));
             folder.create(&ring_name, line.as_bytes(), 0o644)?;
         }

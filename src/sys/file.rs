@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::secret::{self, SecretBytes};
@@ -119,8 +119,15 @@ impl Folder {
     }
 
     /// Whether there is anything called `name`.
-    pub fn has(&self, name: &str) -> bool {
-        rustix::fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn has(&self, name: &str) -> Result<bool, FileError> {
+        match rustix::fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(cause) => Err(FileError::new("look at", &self.path.join(name), cause)),
+        }
     }
 
     /// Makes the file `name`, whole and durable; of two makers only one succeeds.
@@ -212,17 +219,42 @@ impl Folder {
         Ok(())
     }
 
-    /// Waits until nobody else holds the lock file `name`, and holds it until the value is dropped.
+    /// Waits until nobody else holds the folder's lock, and holds it until the value is dropped. The
+    /// folder itself is locked: a lock file would belong to whoever came first.
     ///
     /// # Errors
-    /// When the lock file cannot be made.
-    pub fn lock(&self, name: &str) -> Result<Lock, FileError> {
-        let failed = |cause: Errno| FileError::new("lock", &self.path.join(name), cause);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let opened = rustix::fs::openat(&self.opened, name, flags, Mode::from_raw_mode(0o600))
-            .map_err(failed)?;
+    /// When it cannot be locked.
+    pub fn lock(&self) -> Result<Lock, FileError> {
+        let failed = |cause: Errno| FileError::new("lock", &self.path, cause);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Opened anew: a lock belongs to what was opened, and must end with the value.
+        let opened = rustix::fs::openat(&self.opened, ".", flags, Mode::empty()).map_err(failed)?;
         rustix::fs::flock(&opened, FlockOperation::LockExclusive).map_err(failed)?;
         Ok(Lock { _opened: opened })
+    }
+
+    /// Makes the folder `name` in this one where it is missing, durably, and opens it. Root makes it
+    /// for whoever this folder belongs to.
+    ///
+    /// # Errors
+    /// What was in the way.
+    pub fn folder(&self, name: &str, mode: u32) -> Result<Self, FileError> {
+        let path = self.path.join(name);
+        let failed = |cause: Errno| FileError::new("create folder", &path, cause);
+        match rustix::fs::mkdirat(&self.opened, name, Mode::from_raw_mode(mode)) {
+            Err(Errno::EXIST) => {}
+            Err(cause) => return Err(failed(cause)),
+            Ok(()) => self.sync()?,
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let opened =
+            rustix::fs::openat(&self.opened, name, flags, Mode::empty()).map_err(failed)?;
+        if rustix::process::geteuid().is_root() {
+            let own = rustix::fs::fstat(&self.opened).map_err(failed)?;
+            let (user, group) = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
+            rustix::fs::fchown(&opened, Some(user), Some(group)).map_err(failed)?;
+        }
+        Ok(Self { opened, path })
     }
 
     /// The permission bits of the folder and the numbers of its owner and group.

@@ -148,16 +148,22 @@ impl Problem {
                 let detail = format!("{server}: {step}: {code} {}", text.replace('\n', " | "));
                 let [class, subject, what] = enhanced;
                 match code / 100 {
-                    5 if *counts && *class == 5 => {
-                        Refusal::for_good(&format!("5.{subject}.{what}"), detail)
+                    5 if *counts && is_about_the_mail(*code, *enhanced) => {
+                        let code = format!("5.{subject}.{what}");
+                        Refusal::for_good(if *class == 5 { &code } else { "5.0.0" }, detail)
                     }
-                    5 if *counts => Refusal::for_good("5.0.0", detail),
                     _ if *class == 4 => Refusal::for_now(&format!("4.{subject}.{what}"), detail),
                     _ => Refusal::for_now("4.3.0", detail),
                 }
             }
         }
     }
+}
+
+/// Whether a 5xx speaks of the recipient or the message. Of the others, a server that wants us to log
+/// in or does not understand us will be mended (RFC 5321 §4.2.2, RFC 4954 §6, RFC 3463 §3.6).
+fn is_about_the_mail(code: u16, enhanced: [u8; 3]) -> bool {
+    !matches!(code, 500..=504 | 530..=538 | 555) && !matches!(enhanced, [5, 5, _])
 }
 
 struct Session {
@@ -172,15 +178,13 @@ impl Session {
         session.expect("greeting", 2, false)?;
         session.command("LHLO localhost\r\n", "LHLO")?;
         let text = session.read_reply("LHLO")?;
-        session.extensions = match EhloResponse::parse(&mut text.iter()) {
-            Ok(offered) => offered.capabilities,
-            Err(_) => {
-                return Err(session
-                    .parsed("LHLO", &text, false)
-                    .err()
-                    .unwrap_or(bad_reply("LHLO")));
-            }
-        };
+        let reply = parsed("LHLO", &text)?;
+        if reply.code != 250 {
+            return Err(problem("LHLO", reply, false));
+        }
+        // What cannot be read is not offered.
+        session.extensions =
+            EhloResponse::parse(&mut text.iter()).map_or(0, |offered| offered.capabilities);
         Ok(session)
     }
 
@@ -207,8 +211,9 @@ impl Session {
         let longer = self.stream.get_ref().set_timeout(DATA_TIMEOUT);
         longer.map_err(|cause| Problem::Io("end of data", cause))?;
         self.expect("end of data", 2, true)?;
-        let shorter = self.stream.get_ref().set_timeout(TIMEOUT);
-        shorter.map_err(|cause| Problem::Io("end of data", cause))
+        // The server has it; whatever happens to the connection now is of no account.
+        let _ = self.stream.get_ref().set_timeout(TIMEOUT);
+        Ok(())
     }
 
     fn send_data(&mut self, letter: &Letter<'_>) -> io::Result<()> {
@@ -231,19 +236,8 @@ impl Session {
     /// Reads a reply, whose code must begin with `class`.
     fn expect(&mut self, step: &'static str, class: u16, counts: bool) -> Result<(), Problem> {
         let text = self.read_reply(step)?;
-        let reply = self.parsed(step, &text, counts)?;
+        let reply = parsed(step, &text)?;
         if reply.code / 100 == class { Ok(()) } else { Err(problem(step, reply, counts)) }
-    }
-
-    fn parsed(
-        &self,
-        step: &'static str,
-        text: &[u8],
-        counts: bool,
-    ) -> Result<Response<String>, Problem> {
-        let reply = ResponseReceiver::default().parse(&mut text.iter());
-        let reply = reply.map_err(|_| bad_reply(step))?;
-        if (200..400).contains(&reply.code) { Ok(reply) } else { Err(problem(step, reply, counts)) }
     }
 
     /// All lines of one reply (RFC 5321 §4.2.1).
@@ -266,12 +260,18 @@ impl Session {
     }
 }
 
-fn problem(step: &'static str, reply: Response<String>, counts: bool) -> Problem {
-    Problem::Reply { step, code: reply.code, enhanced: reply.esc, text: reply.message, counts }
+/// The code decides, so a text that is too long for the parser is no reason to doubt it.
+fn parsed(step: &'static str, text: &[u8]) -> Result<Response<String>, Problem> {
+    let code = text.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+    let code: u16 = code.filter(|code| (200..600).contains(code)).ok_or_else(|| {
+        Problem::Io(step, io::Error::new(io::ErrorKind::InvalidData, "a reply that is none"))
+    })?;
+    let reply = ResponseReceiver::default().parse(&mut text.iter());
+    Ok(reply.unwrap_or_else(|_| Response { code, esc: [0; 3], message: String::new() }))
 }
 
-fn bad_reply(step: &'static str) -> Problem {
-    Problem::Io(step, io::Error::new(io::ErrorKind::InvalidData, "a reply that is none"))
+fn problem(step: &'static str, reply: Response<String>, counts: bool) -> Problem {
+    Problem::Reply { step, code: reply.code, enhanced: reply.esc, text: reply.message, counts }
 }
 
 /// An address that no SMTP command can carry.
@@ -309,8 +309,7 @@ fn path(address: &str) -> Option<String> {
     };
     let is_atom =
         |c: char| c.is_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let quoted = local.len() > 1 && local.starts_with('"') && local.ends_with('"');
-    let local = if quoted || local.chars().all(is_atom) {
+    let local = if is_quoted_string(local) || local.chars().all(is_atom) {
         local.to_owned()
     } else {
         format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\""))
@@ -319,6 +318,22 @@ fn path(address: &str) -> Option<String> {
         return None;
     }
     Some(domain.map_or_else(|| local.clone(), |domain| format!("{local}@{domain}")))
+}
+
+/// Whether `local` is one quoted string and nothing else (RFC 5321 §4.1.2): no quote inside that is not
+/// escaped.
+fn is_quoted_string(local: &str) -> bool {
+    let Some(inside) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return false;
+    };
+    let mut characters = inside.chars();
+    while let Some(character) = characters.next() {
+        let escaped = character == '\\' && characters.next().is_some();
+        if !escaped && matches!(character, '"' | '\\') {
+            return false;
+        }
+    }
+    true
 }
 
 /// Doubles the dot at the beginning of a line and ends with a line of one dot (RFC 5321 §4.5.2).
@@ -391,11 +406,37 @@ mod tests {
         assert_eq!(path("a b@example.org").unwrap(), "\"a b\"@example.org");
         assert_eq!(path("a>b\"@x").unwrap(), "\"a>b\\\"\"@x");
         assert_eq!(path("\"a b\"@x").unwrap(), "\"a b\"@x");
+        assert_eq!(path("\"a\\\"b\"@x").unwrap(), "\"a\\\"b\"@x");
+        assert_eq!(path("\"a\"> X <\"@x").unwrap(), "\"\\\"a\\\"> X <\\\"\"@x");
+        assert_eq!(path("\"@x").unwrap(), "\"\\\"\"@x");
         assert_eq!(path("").unwrap(), "");
         assert_eq!(path("jürgen@müller.example").unwrap(), "jürgen@müller.example");
         for bad in ["a\r\nRCPT TO:<b>@x", "a@x>\n", "a@x> SIZE=1"] {
             assert_eq!(path(bad), None);
         }
+    }
+
+    #[test]
+    fn only_the_mail_itself_is_refused_for_good() {
+        let refused = |line: &str| {
+            let reply = parsed("RCPT", line.as_bytes()).ok().unwrap();
+            problem("RCPT", reply, true).refusal(&Address::Inet("x:1".into()))
+        };
+        for (line, for_good, code) in [
+            ("550 5.1.1 unknown\r\n", true, "5.1.1"),
+            ("552 over quota\r\n", true, "5.0.0"),
+            ("452 4.2.2 over quota\r\n", false, "4.2.2"),
+            ("530 5.7.0 log in first\r\n", false, "4.3.0"),
+            ("503 5.5.1 bad sequence\r\n", false, "4.3.0"),
+            ("555 5.5.4 unknown parameter\r\n", false, "4.3.0"),
+            ("550 5.5.1 what\r\n", false, "4.3.0"),
+        ] {
+            let refusal = refused(line);
+            assert_eq!((refusal.for_good, refusal.code.as_str()), (for_good, code), "{line}");
+        }
+        let long = format!("250 {}\r\n", "x".repeat(10_000));
+        assert_eq!(parsed("RCPT", long.as_bytes()).ok().unwrap().code, 250);
+        assert!(parsed("RCPT", b"+OK\r\n").is_err());
     }
 
     #[test]
