@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config::Unenrolled;
 use crate::lifecycle::accounts;
+use crate::user;
 
 use super::exit::Failure;
 use super::site::{Site, now, shown_time};
@@ -27,6 +29,7 @@ pub(super) fn remove(config: Option<&Path>, arguments: &User) -> Result<ExitCode
     let user = site.user(&arguments.user)?;
     let kept = site.keys()?.archive(&user, now())?;
     println!("keys of {user} archived in {}", kept.display());
+    warn_of_plain_mail(&site, &user);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -39,5 +42,15 @@ pub(super) fn rename(config: Option<&Path>, arguments: &Rename) -> Result<ExitCo
     }
     site.keys()?.rename(&old, &new)?;
     println!("{old} is {new} from now on; mail to {old} finds no key any more");
+    warn_of_plain_mail(&site, &old);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where policy passes what has no key, a name without one is plaintext from now on.
+fn warn_of_plain_mail(site: &Site, name: &user::User) {
+    if site.config.delivery.unenrolled == Unenrolled::Pass {
+        eprintln!(
+            "nightsafe: warning: mail to {name} is stored unsealed from now on ([delivery] unenrolled)"
+        );
+    }
 }

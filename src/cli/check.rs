@@ -12,6 +12,8 @@ use crate::keys::public::PublicFolder;
 use crate::lifecycle::accounts;
 use crate::seal::{Ring, SealingKey};
 
+use crate::sys::process;
+
 use super::exit::Failure;
 
 /// The lines so far.
@@ -80,25 +82,28 @@ fn users(config: &Config) -> Result<String, Failure> {
 fn sealing_key(config: &Config) -> Result<String, Failure> {
     let path = &config.keys.sealing_key;
     let key = SealingKey::load(path)?;
-    closed_to_others(path)?;
+    closed_to(path, 0o007)?;
     if !Ring::load(path)?.has(key.id()) {
         let ring = Ring::path_beside(path);
         let error = format!("{} does not have key {}", ring.display(), key.id());
         return Err(Failure::config(error).hint("restore the ring from the backup"));
     }
+    reachable(path)?;
     Ok(format!("key {} of site {}", key.id(), key.site()))
 }
 
 fn pepper(config: &Config) -> Result<String, Failure> {
     let pepper = Pepper::load(&config.keys.pepper)?;
-    closed_to_others(&config.keys.pepper)?;
+    closed_to(&config.keys.pepper, 0o077)?;
     Ok(format!("pepper {}", pepper.id()))
 }
 
 fn public_keys(config: &Config) -> Result<String, Failure> {
     let site = SealingKey::load(&config.keys.sealing_key)?;
+    let path = PublicFolder::path_below(&config.keys.directory);
     PublicFolder::open(&config.keys.directory, Some(site.site()))?;
-    Ok(format!("{} is of this site", PublicFolder::path_below(&config.keys.directory).display()))
+    reachable(&path)?;
+    Ok(format!("{} is of this site", path.display()))
 }
 
 fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> {
@@ -108,14 +113,39 @@ fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> 
         let error = format!("{} is open to others (mode {:o})", path.display(), private.mode);
         return Err(Failure::config(error).hint(format!("chmod 700 {}", path.display())));
     }
-    Ok(format!("{} users", keys.users()?.len()))
+    let pepper = Pepper::load(&config.keys.pepper)?.id();
+    let users = keys.users()?;
+    for user in &users {
+        // What cannot be read is told for each user.
+        let Ok(Some(record)) = keys.record(user) else { continue };
+        if let Some(other) = record.peppers().find(|needed| *needed != pepper) {
+            let error = format!("the password of {user} needs pepper {other}, not {pepper}");
+            return Err(Failure::config(error).hint("restore the pepper from the backup"));
+        }
+    }
+    Ok(format!("{} users", users.len()))
 }
 
-fn closed_to_others(path: &Path) -> Result<(), Failure> {
+/// Whether a secret has none of the permission bits `others`.
+fn closed_to(path: &Path, others: u32) -> Result<(), Failure> {
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode());
-    if mode & 0o007 == 0 {
+    if mode & others == 0 {
         return Ok(());
     }
-    let error = format!("{} is open to everybody (mode {:o})", path.display(), mode & 0o7777);
-    Err(Failure::config(error).hint(format!("chmod o= {}", path.display())))
+    let error = format!("{} is open to others (mode {:o})", path.display(), mode & 0o7777);
+    let closed = mode & 0o777 & !others;
+    Err(Failure::config(error).hint(format!("chmod {closed:o} {}", path.display())))
+}
+
+/// Whether everybody may pass through the folders above `path`: delivery has to, as a user of its own.
+/// Only root can serve several users, so only root is told.
+fn reachable(path: &Path) -> Result<(), Failure> {
+    for folder in path.ancestors().skip(1).filter(|_| process::is_root()) {
+        let mode = std::fs::metadata(folder).map_or(0o001, |metadata| metadata.mode());
+        if mode & 0o001 == 0 {
+            let error = format!("delivery cannot pass through {}", folder.display());
+            return Err(Failure::config(error).hint(format!("chmod o+x {}", folder.display())));
+        }
+    }
+    Ok(())
 }

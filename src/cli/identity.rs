@@ -8,7 +8,7 @@ use crate::lifecycle::unlock::unlock;
 
 use super::exit::Failure;
 use super::password;
-use super::site::Site;
+use super::site::{Site, warn_of_disagreement};
 use super::usage::Identity;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Identity) -> Result<ExitCode, Failure> {
@@ -17,7 +17,8 @@ pub(super) fn run(config: Option<&Path>, arguments: &Identity) -> Result<ExitCod
     let (keys, pepper) = (site.keys()?, site.pepper()?);
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
-    let (_, unlocked) = unlock(&keys, &user, password.expose(), &pepper)?;
+    let (record, unlocked) = unlock(&keys, &user, password.expose(), &pepper)?;
+    warn_of_disagreement(&keys, &user, &record);
     let mut out = io::stdout().lock();
     let mut print = |line: &[u8]| {
         let written = out.write_all(line).and_then(|()| out.write_all(b"\n"));

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::config::Config;
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::Pepper;
+use crate::keys::record::Record;
+use crate::lifecycle::unlock::disagreement;
 use crate::user::{Canonical, User};
 
 use super::exit::Failure;
@@ -34,6 +36,13 @@ impl Site {
 
     pub(super) fn pepper(&self) -> Result<Pepper, Failure> {
         Ok(Pepper::load(&self.config.keys.pepper)?)
+    }
+}
+
+/// Says where record and public half disagree: a login is when somebody looks.
+pub(super) fn warn_of_disagreement(keys: &KeyDirectory, user: &User, record: &Record) {
+    if let Ok(Some(problem)) = disagreement(keys, user, record) {
+        eprintln!("nightsafe: warning: {problem}");
     }
 }
 

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 
 use crate::age::SecretKey;
 use crate::keys::record::Unlocked;
-use crate::lifecycle::unlock::{disagreement, unlock};
+use crate::lifecycle::unlock::unlock;
 use crate::seal::{self, Outer, Ring, Trust, UnsealError};
 use crate::sys::file;
 use crate::user::User;
 
 use super::exit::Failure;
 use super::password;
-use super::site::Site;
+use super::site::{Site, warn_of_disagreement};
 use super::usage::Unseal;
 
 /// The longest identity file, in octets.
@@ -86,9 +86,7 @@ fn log_in(site: &Site, user: &User, arguments: &Unseal) -> Result<(Unlocked, Vec
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
     let (record, unlocked) = unlock(&keys, user, password.expose(), &pepper)?;
-    if let Ok(Some(problem)) = disagreement(&keys, user, &record) {
-        eprintln!("nightsafe: warning: {problem}");
-    }
+    warn_of_disagreement(&keys, user, &record);
     Ok((unlocked, record.all_names()))
 }
 

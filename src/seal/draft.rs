@@ -160,7 +160,8 @@ impl fmt::Debug for SealedMessage {
 impl SealedMessage {
     /// Its outer Message-ID with brackets, which joins the logs of MTA and store.
     pub fn message_id(&self) -> &str {
-        &self.message_id
+        let clear = self.clear.iter().find(|(name, _)| name.eq_ignore_ascii_case("Message-ID"));
+        clear.map_or(self.message_id.as_str(), |(_, value)| value)
     }
 
     /// Writes it with CRLF line ends.

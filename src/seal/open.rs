@@ -20,22 +20,17 @@ use super::summary::{self, Summary};
 #[derive(Debug)]
 pub struct Head {
     signature: Result<Signature, SignatureError>,
-    summary: Option<Vec<u8>>,
+    summary: Result<Option<Vec<u8>>, SignatureError>,
 }
 
 impl Head {
-    /// Finds exactly one of each field in a header block.
-    ///
-    /// # Errors
-    /// [`UnsealError::NotSealed`] where there are more or fewer.
-    pub fn parse(block: &[u8]) -> Result<Self, UnsealError> {
-        let summary = only(block, summary::FIELD)?.ok_or(UnsealError::NotSealed)?;
-        let signature = match only(block, signature::FIELD)? {
-            Some(value) => Signature::parse(value),
-            None => Err(SignatureError::Missing),
-        };
-        let summary = summary::from_field(summary).map_err(|()| UnsealError::Damaged)?;
-        Ok(Self { signature, summary })
+    /// Finds the two fields in a header block. Where there is not exactly one of each, nothing is to be
+    /// believed, and [`Head::verify`] says so.
+    pub fn parse(block: &[u8]) -> Self {
+        let signature = only(block, signature::FIELD).and_then(Signature::parse);
+        let summary = only(block, summary::FIELD)
+            .and_then(|value| summary::from_field(value).map_err(|()| SignatureError::Malformed));
+        Self { signature, summary }
     }
 
     /// Verifies that this site signed the summary, for one of the names if any are given.
@@ -45,7 +40,8 @@ impl Head {
     pub fn verify(&self, ring: &Ring, user: Option<&[User]>) -> Result<&Signature, SignatureError> {
         let signature = self.signature.as_ref().map_err(Clone::clone)?;
         signature.verify(ring)?;
-        if !signature.covers_summary(self.summary.as_deref()) {
+        let summary = self.summary.as_ref().map_err(Clone::clone)?;
+        if !signature.covers_summary(summary.as_deref()) {
             return Err(SignatureError::OtherSummary);
         }
         match user {
@@ -71,7 +67,7 @@ impl Outer {
     /// [`UnsealError::NotSealed`] where it is not of our form.
     pub fn parse(stored: &[u8]) -> Result<Self, UnsealError> {
         let skeleton = mime::skeleton(stored);
-        let head = Head::parse(stored.get(skeleton.root.header.clone()).unwrap_or_default())?;
+        let head = Head::parse(stored.get(skeleton.root.header.clone()).unwrap_or_default());
         let [_, body] = skeleton.root.children.as_slice() else {
             return Err(UnsealError::NotSealed);
         };
@@ -92,7 +88,8 @@ impl Outer {
 
     /// The sizes of the two age files in octets: summary, if there is one, and body.
     pub fn sealed_sizes(&self) -> (Option<usize>, usize) {
-        (self.head.summary.as_ref().map(Vec::len), self.body.len())
+        let summary = self.head.summary.as_ref().ok().and_then(Option::as_ref);
+        (summary.map(Vec::len), self.body.len())
     }
 
     /// Verifies that this site sealed both age files, for one of the names if any are given.
@@ -110,10 +107,10 @@ impl Outer {
 }
 
 /// The value of the field `name`; two of them are one too many.
-fn only<'a>(block: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, UnsealError> {
+fn only<'a>(block: &'a [u8], name: &str) -> Result<&'a [u8], SignatureError> {
     let mut found = header::fields(block).filter(|field| field.is(name));
-    let value = found.next().map(|field| field.value);
-    if found.next().is_some() { Err(UnsealError::NotSealed) } else { Ok(value) }
+    let field = found.next().ok_or(SignatureError::Missing)?;
+    if found.next().is_some() { Err(SignatureError::Doubled) } else { Ok(field.value) }
 }
 
 /// Whom to believe.
@@ -185,9 +182,9 @@ pub fn open_summary(
     ring: &Ring,
     user: Option<&[User]>,
 ) -> Result<Option<Summary>, UnsealError> {
-    let head = Head::parse(block)?;
+    let head = Head::parse(block);
     head.verify(ring, user)?;
-    let Some(file) = head.summary else { return Ok(None) };
+    let Some(file) = head.summary? else { return Ok(None) };
     let packed = age::decrypt(keys, &file)?;
     let encoded = payload::unpack(packed.expose(), summary::MAX_PLAIN_BYTES)?;
     Summary::decode(encoded.expose()).map(Some).ok_or(UnsealError::Damaged)

@@ -9,6 +9,7 @@ use mail_builder::headers::address::Address;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
 use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
 use mail_builder::mime::{BodyPart, MimePart};
 
 use crate::message::header;
@@ -44,13 +45,27 @@ impl ClearHeaders {
 
     /// The named fields of a header block, in their order, each value on one line.
     pub(super) fn pick(&self, block: &[u8]) -> Vec<(String, String)> {
-        let named = header::fields(block).filter_map(|field| {
-            let name = self.0.iter().find(|name| field.is(name))?;
-            let value = String::from_utf8_lossy(&field.unfolded()).into_owned();
-            Some((name.clone(), value.replace(|c: char| c.is_control(), " ")))
-        });
-        named.collect()
+        let mut picked: Vec<(String, String)> = Vec::new();
+        for field in header::fields(block) {
+            let Some(name) = self.0.iter().find(|name| field.is(name)) else { continue };
+            let value = text(&field.unfolded()).replace(|c: char| c.is_control(), " ");
+            // RFC 5322 §3.6: one of each of these; a second one would be somebody's trick.
+            let single = FIXED.iter().any(|fixed| field.is(fixed));
+            if !(single && picked.iter().any(|(picked, _)| picked == name)) {
+                picked.push((name.clone(), value));
+            }
+        }
+        picked
     }
+}
+
+/// The fields that the outer message has once, unless the original's own replaces them.
+const FIXED: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
+
+/// Raw octets past ASCII are UTF-8 (RFC 6532), or what mail had before: Latin-1.
+fn text(value: &[u8]) -> String {
+    let latin1 = || value.iter().copied().map(char::from).collect();
+    std::str::from_utf8(value).map_or_else(|_| latin1(), str::to_owned)
 }
 
 /// A field that cannot stay clear.
@@ -101,7 +116,13 @@ impl<'a> OuterMessage<'a> {
             message = message.header("Message-ID", Raw::new(self.message_id));
         }
         for (name, value) in self.clear {
-            message = message.header(canonical_name(name), Raw::new(value.as_str()));
+            let name = canonical_name(name);
+            message = if value.is_ascii() {
+                message.header(name, Raw::new(value.as_str()))
+            } else {
+                // As an encoded word (RFC 2047): the outer message is 7-bit throughout.
+                message.header(name, Text::new(value.as_str()))
+            };
         }
         message.body(self.body_part())
     }
@@ -148,5 +169,9 @@ mod tests {
         let block = b"Subject: a\r\n b\x07\r\nTo: x\r\nlist-id: <l>\r\n\r\n";
         let picked = clear.pick(block);
         assert_eq!(picked, [("subject".into(), "a b ".into()), ("List-Id".into(), "<l>".into())]);
+        let doubled = b"Subject: one\r\nSubject: two\r\nList-Id: a\r\nList-Id: b\r\n\r\n";
+        let values: Vec<String> = clear.pick(doubled).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, ["one", "a", "b"]);
+        assert_eq!(clear.pick(b"Subject: gr\xfc\xdfe\r\n\r\n")[0].1, "grüße");
     }
 }

@@ -158,9 +158,11 @@ fn percent_decoded(text: &str) -> Option<String> {
 /// Why a message is not one that this site sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignatureError {
-    /// There is no signature.
+    /// There is no signature, or no summary field.
     Missing,
-    /// The field is not of the form this version writes.
+    /// There are two signatures or two summary fields.
+    Doubled,
+    /// A field is not of the form this version writes.
     Malformed,
     /// No key of the ring has the id it names.
     UnknownKey(KeyId),
@@ -178,6 +180,7 @@ impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("it is not signed"),
+            Self::Doubled => f.write_str("it has two signatures or two summaries"),
             Self::Malformed => f.write_str("its signature is malformed"),
             Self::UnknownKey(id) => write!(f, "no key of this site signed it (key {id})"),
             Self::Wrong => f.write_str("its signature is wrong"),

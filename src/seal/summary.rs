@@ -215,7 +215,7 @@ fn flatten(part: &Part, depth: u16, message: &[u8], into: &mut Vec<SummaryPart>)
 
 /// Only the beginning of the first text is decoded: a full parse costs more than the cipher.
 fn preview(message: &[u8], root: &Part) -> String {
-    let Some(text) = first_text(root) else { return String::new() };
+    let Some(text) = first_text(message, root) else { return String::new() };
     let block = message.get(text.header.clone()).unwrap_or_default();
     let body = message.get(text.body.clone()).unwrap_or_default();
     let mut piece = Vec::with_capacity(PREVIEW_BODY_BYTES + 256);
@@ -234,12 +234,28 @@ fn preview(message: &[u8], root: &Part) -> String {
 }
 
 /// The first `text/plain`, else the first text of any kind, that is no attachment.
-fn first_text(root: &Part) -> Option<&Part> {
-    let children = root.children.iter();
-    match root.kind {
-        Kind::Text => Some(root),
-        Kind::Multipart => children.filter_map(first_text).next(),
-        Kind::Message | Kind::Other => None,
+fn first_text<'a>(message: &[u8], root: &'a Part) -> Option<&'a Part> {
+    let mut texts = Vec::new();
+    readable_texts(message, root, &mut texts);
+    let is_plain = |part: &&&Part| {
+        let kind = header::content_type(message.get(part.header.clone()).unwrap_or_default());
+        kind.is_none_or(|kind| kind.subtype == "plain")
+    };
+    texts.iter().find(is_plain).or(texts.first()).copied()
+}
+
+fn readable_texts<'a>(message: &[u8], part: &'a Part, into: &mut Vec<&'a Part>) {
+    let block = message.get(part.header.clone()).unwrap_or_default();
+    let disposition = header::first(block, "Content-Disposition").map(|field| field.unfolded());
+    let attached = disposition.is_some_and(|value| {
+        value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"attachment"))
+    });
+    match part.kind {
+        Kind::Text if !attached => into.push(part),
+        Kind::Multipart => {
+            part.children.iter().for_each(|part| readable_texts(message, part, into))
+        }
+        Kind::Text | Kind::Message | Kind::Other => {}
     }
 }
 
