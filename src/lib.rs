@@ -1,4 +1,49 @@
 //! Mail sealed for its owner the moment it is delivered, readable only after the owner logs in.
+//!
+//! This map is where to begin reading. The contract behind it, in prose: [`manual::format`],
+//! [`manual::threats`], [`manual::failure`].
+//!
+//! # The ways
+//!
+//! A message's way in, from the MTA's pipe to the mail store:
+//!
+//! ```text
+//! cli::deliver → delivery::pipe → delivery → user → keys::public → seal::Draft → age → delivery::next_hop
+//! ```
+//!
+//! A message's way out, from the mail store to its owner:
+//!
+//! ```text
+//! cli::unseal → seal::Outer → seal::Ring → lifecycle::unlock → seal::unseal → age → standard output
+//! ```
+//!
+//! A key's way, from a password to the private key and back to rest:
+//!
+//! ```text
+//! cli::{enroll, passwd} → lifecycle → keys::record ⇄ keys::{kdf, pepper} → keys::files → disk
+//! ```
+//!
+//! # The layers
+//!
+//! Modules use only what stands below them, and `tests/layers.rs` keeps them so. The modules of one
+//! layer do not know each other.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | 5 | [`cli`]: one file for each command, and how each ends |
+//! | 4 | [`delivery`]: pipe, policy, next hops, outcomes · [`lifecycle`]: set-up, enrolment, passwords, accounts |
+//! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] |
+//! | 1 | [`age`]: the file format · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
+//! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes · [`log`]: every line there is · [`fault`]: for tests |
+//!
+//! # What must hold
+//!
+//! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
+//! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
+//! * [`delivery`] can name no secret key, no key record and no pepper.
+//! * [`age`], [`message`] and [`user`] do no I/O and read no clock; only [`log`] writes log lines; only
+//!   [`cli`] and [`delivery::outcome`] choose exit statuses.
+//! * Whatever is read from outside has a limit, named where it is read, and can cause no panic.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, rust_2018_idioms)]
 #![deny(
@@ -9,6 +54,8 @@
     clippy::dbg_macro,
     clippy::todo
 )]
+
+pub mod manual;
 
 pub mod cli;
 

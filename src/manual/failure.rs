@@ -1,0 +1,28 @@
+//! What happens to a message when something fails.
+//!
+//! | outcome | exit status | output begins | when |
+//! |---|---|---|---|
+//! | sealed | 0 | `2.0.0` | the next hop accepted the sealed message |
+//! | passed | 0 | `2.0.0` | policy says that this recipient's mail is not sealed, and the next hop accepted it |
+//! | deferred | 75 | `4.` | anything unknown: no key yet, the key directory unreadable or not mounted, the next hop down, no memory, wrong arguments, a wrong configuration, a panic, a caller that died |
+//! | rejected | 67, 69 | `5.` | the next hop refused it for good, it is too large, or policy refuses it |
+//!
+//! Postfix' pipe(8) bounces on every other status, and on a panic's 101: so those must not occur.
+//! Killed by a signal, or out of memory in an allocation, the process dies without a status, and Postfix
+//! defers.
+//!
+//! * **The key directory is not mounted.** Each key folder has a marker that names its site. Without it
+//!   everything is deferred, whatever the policy for people without keys: an empty folder is not a site
+//!   without users.
+//! * **The MTA dies while it hands a message over.** End of file then means nothing. The caller is looked
+//!   for before anything is handed on; a message cut short would be stored, and the whole one refused as
+//!   its duplicate.
+//! * **A crash while keys are written.** Records are replaced in one step. At each moment the old or the
+//!   new password unlocks. A public key appears only when its private record is durable; an enrolment
+//!   that was interrupted before is finished by running it again.
+//! * **`[keys] after_write` fails.** A new user's public key is not published, so nothing is sealed to a
+//!   key that was not replicated; a changed password is taken back.
+//! * **The pepper is lost.** No password unlocks anything. Age identities printed by `nightsafe identity`
+//!   still open mail.
+//! * **The sealing key is lost.** Sealed mail stays readable with the ring. `setup` refuses to make a new
+//!   one while there are users.

@@ -1,0 +1,23 @@
+//! What sealed mail is safe from, and what not.
+//!
+//! | attacker | who was logged out since before | who logs in meanwhile |
+//! |---|---|---|
+//! | has the disk, a backup, an old drive | learns sizes, times, flags, folder names, whose mailbox it is; can delete, replay, roll back, and forge with the sealing key | the same |
+//! | … and the pepper was on it | guesses passwords, one Argon2id run of 64 MiB a guess | the same |
+//! | … and later learns a password that the copied record still takes | that user's mail up to the copy | the same |
+//! | runs as the delivery user | mail as it arrives; can forge; nothing stored before | the same |
+//! | runs as the mail store's user | nothing stored; passwords that pass through its login | passwords, so their mail |
+//! | is root on the live machine | mail as it arrives | all mail of whoever unlocks, for good |
+//!
+//! Everything of a message is sealed: body, attachments, every header field. `[seal] clear_headers` can
+//! keep named fields readable; the default keeps none.
+//!
+//! Never claimed: hiding sizes, times, flags, folder names, the MTA's own queue and log; noticing that
+//! mail was deleted or rolled back; safety from a root that stays.
+//!
+//! Two decisions behind this:
+//!
+//! * The private key is random and locked under the password; the password is not the key. So a password
+//!   change rewrites one small slot and no mail.
+//! * Delivery signs what it seals. Anybody can seal to a public key; without the signature, whoever can
+//!   write into the store could show the owner mail that never arrived.
