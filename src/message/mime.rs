@@ -192,11 +192,13 @@ impl Walk<'_> {
         before.len()
     }
 
-    /// Ends every open part from `level` on at `end`.
+    /// Ends every open part from `level` on at `end`, but no part before what is inside it: the line
+    /// end before a delimiter may be the one that ends a part's header.
     fn end_above(&mut self, level: usize, end: usize) {
         while self.open.len() > level {
             let Some(mut ended) = self.open.pop() else { return };
-            ended.part.body.end = end.max(ended.part.body.start);
+            let inside = ended.part.children.last().map_or(0, |child| child.body.end);
+            ended.part.body.end = end.max(ended.part.body.start).max(inside);
             match self.open.last_mut() {
                 Some(parent) => parent.part.children.push(ended.part),
                 None => return,
@@ -292,6 +294,21 @@ mod tests {
         let found = skeleton(message);
         let bodies: Vec<&str> = found.root.children.iter().map(|p| text(message, p)).collect();
         assert_eq!(bodies, ["one\n--a\n--aaa", "", "three"]);
+    }
+
+    #[test]
+    fn header_that_ends_at_the_outer_boundary() {
+        for last in ["X: y\r\n", "X: y\r\n\r\n", "\r\n"] {
+            let message = format!(
+                "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n{last}--o--\r\n"
+            );
+            let found = skeleton(message.as_bytes());
+            let [inner] = &found.root.children[..] else { panic!("{found:?}") };
+            let [part] = &inner.children[..] else { panic!("{found:?}") };
+            assert_eq!(&message[part.header.clone()], last);
+            assert!(part.body.is_empty() && part.body.end <= inner.body.end, "{found:?}");
+            assert_eq!(inner.lines, message[inner.body.clone()].matches('\n').count());
+        }
     }
 
     #[test]
