@@ -8,3 +8,4 @@ pub mod program;
 pub mod sealer;
 pub mod stock;
 pub mod stored;
+pub mod vector_maker;
