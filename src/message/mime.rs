@@ -59,7 +59,7 @@ pub fn skeleton(message: &[u8]) -> Skeleton {
 /// A part whose end was not met yet.
 struct Open {
     part: Part,
-    /// `--boundary`, for a multipart that is not closed yet.
+    /// `--boundary` without white space at its end, for a multipart that is not closed yet.
     delimiter: Option<Vec<u8>>,
     /// Whether parts without a type of their own are messages (`multipart/digest`, RFC 2046 §5.1.5).
     digest: bool,
@@ -123,7 +123,7 @@ impl Walk<'_> {
                 },
                 delimiter: boundary
                     .filter(|_| kind == Kind::Multipart)
-                    .map(|boundary| [b"--", boundary.as_bytes()].concat()),
+                    .map(|boundary| [b"--", boundary.as_bytes().trim_ascii_end()].concat()),
                 digest: found.is_some_and(|found| found.subtype == "digest"),
             });
             if kind != Kind::Message {
@@ -174,7 +174,7 @@ impl Walk<'_> {
         let line = header::line_at(self.message, start)?;
         let text = self.message.get(line.clone())?.trim_ascii_end();
         let (level, closes) = self.open.iter().enumerate().rev().find_map(|(level, open)| {
-            let delimiter = open.delimiter.as_deref()?.trim_ascii_end();
+            let delimiter = open.delimiter.as_deref()?;
             match text.strip_prefix(delimiter)? {
                 b"" => Some((level, false)),
                 b"--" => Some((level, true)),
