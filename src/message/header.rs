@@ -5,6 +5,10 @@ use std::ops::Range;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
+/// The longest value of a field that is parsed, in octets. Nobody writes longer ones but to keep a
+/// parser busy: what is longer is left as not understood.
+const MAX_PARSED_BYTES: usize = 64 * 1024;
+
 /// The end of the header block that starts at `start`: the offset behind the empty line, which
 /// counts as part of the header, or the end of `bytes` where there is none.
 pub fn end_of_header(bytes: &[u8], start: usize) -> usize {
@@ -115,7 +119,7 @@ pub fn date(block: &[u8]) -> Option<i64> {
 }
 
 fn parse_date(value: &[u8]) -> Option<i64> {
-    match MessageStream::new(&ended(value)).parse_date() {
+    match MessageStream::new(&ended(value)?).parse_date() {
         HeaderValue::DateTime(date) if date.is_valid() => Some(date.to_timestamp()),
         _ => None,
     }
@@ -135,7 +139,7 @@ pub struct ContentType {
 /// The Content-Type of a header block; `None` where there is none that can be understood, which
 /// means `text/plain` (RFC 2045 §5.2).
 pub fn content_type(block: &[u8]) -> Option<ContentType> {
-    let value = ended(first(block, "Content-Type")?.value);
+    let value = ended(first(block, "Content-Type")?.value)?;
     let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() else {
         return None;
     };
@@ -154,8 +158,8 @@ pub fn transfer_encoding(block: &[u8]) -> String {
 }
 
 /// mail-parser wants the line end behind a value.
-fn ended(value: &[u8]) -> Vec<u8> {
-    [value, b"\r\n"].concat()
+fn ended(value: &[u8]) -> Option<Vec<u8>> {
+    (value.len() <= MAX_PARSED_BYTES).then(|| [value, b"\r\n"].concat())
 }
 
 #[cfg(test)]
