@@ -5,9 +5,9 @@ use std::ops::Range;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
-/// The longest value of a field that is parsed, in octets. Nobody writes longer ones but to keep a
-/// parser busy: what is longer is left as not understood.
-const MAX_PARSED_BYTES: usize = 64 * 1024;
+/// The longest value of a field that is looked into, in octets. Nobody writes longer ones but to keep
+/// a parser busy: what is longer is left as not understood.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
 
 /// The end of the header block that starts at `start`: the offset behind the empty line, which
 /// counts as part of the header, or the end of `bytes` where there is none.
@@ -102,9 +102,10 @@ pub fn first<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
 }
 
 /// The message's own id: the value of its first Message-ID field on one line. `None` where there is
-/// no such field or nothing in it.
+/// no such field, nothing in it, or far too much.
 pub fn message_id(block: &[u8]) -> Option<Vec<u8>> {
-    first(block, "Message-ID").map(|field| field.unfolded()).filter(|id| !id.is_empty())
+    let field = first(block, "Message-ID").filter(|field| field.value.len() <= MAX_VALUE_BYTES);
+    field.map(|field| field.unfolded()).filter(|id| !id.is_empty())
 }
 
 /// When the message was written, in seconds since 1970: its Date, else the date of its topmost
@@ -159,7 +160,7 @@ pub fn transfer_encoding(block: &[u8]) -> String {
 
 /// mail-parser wants the line end behind a value.
 fn ended(value: &[u8]) -> Option<Vec<u8>> {
-    (value.len() <= MAX_PARSED_BYTES).then(|| [value, b"\r\n"].concat())
+    (value.len() <= MAX_VALUE_BYTES).then(|| [value, b"\r\n"].concat())
 }
 
 #[cfg(test)]
