@@ -60,11 +60,16 @@ fn within_bounds(what: &str, len: usize, most: usize) {
 #[test]
 fn a_hundred_mebibytes() {
     let site = Site::new();
-    let message = mail::mixed(100 * MIB);
-    for (what, from_file) in [("100 MiB from a pipe", false), ("100 MiB from a file", true)] {
+    let one_id = [b"Message-ID: ", &vec![b'x'; 100 * MIB][..]].concat();
+    for (what, message, from_file) in [
+        ("100 MiB from a pipe", mail::mixed(100 * MIB), false),
+        ("100 MiB from a file", mail::mixed(100 * MIB), true),
+        ("100 MiB that do not compress", mail::noise(100 * MIB, 7), false),
+        ("an id of 100 MiB", one_id, false),
+    ] {
         let most = peak(&site, &message, from_file);
         assert!(most > message.len(), "{most} octets cannot be true");
-        within_bounds(what, message.len(), most);
+        within_bounds(what, to_crlf(&message).len(), most);
     }
 }
 
