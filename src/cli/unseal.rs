@@ -51,7 +51,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Unseal) -> Result<ExitCode,
         (unlocked.keys, Some(names))
     };
     let trust = if arguments.allow_unsigned {
-        Trust::Anybody { ring: &ring, max_bytes: MAX_UNSIGNED_BYTES }
+        Trust::Anybody { ring: &ring, user: names.as_deref(), max_bytes: MAX_UNSIGNED_BYTES }
     } else {
         Trust::Signed { ring: &ring, user: names.as_deref() }
     };

@@ -74,7 +74,7 @@ impl Delivery<'_> {
         fault::point("seal");
         // The message itself is wiped as soon as nobody needs it in the clear.
         let passed = decisions.iter().any(|decision| matches!(decision, Decision::Pass(_)));
-        let message = if passed { Some(message) } else { None };
+        let message = passed.then_some(message);
         let hand_on = |(address, decision): (&String, Decision)| match (decision, &draft, &message)
         {
             (Decision::Refuse(outcome), ..) => outcome,

@@ -5,6 +5,10 @@ use std::ops::Range;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
+/// The longest value of a field that is looked into, in octets. Nobody writes longer ones but to keep
+/// a parser busy: what is longer is left as not understood.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
+
 /// The end of the header block that starts at `start`: the offset behind the empty line, which
 /// counts as part of the header, or the end of `bytes` where there is none.
 pub fn end_of_header(bytes: &[u8], start: usize) -> usize {
@@ -98,9 +102,10 @@ pub fn first<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
 }
 
 /// The message's own id: the value of its first Message-ID field on one line. `None` where there is
-/// no such field or nothing in it.
+/// no such field, nothing in it, or far too much.
 pub fn message_id(block: &[u8]) -> Option<Vec<u8>> {
-    first(block, "Message-ID").map(|field| field.unfolded()).filter(|id| !id.is_empty())
+    let field = first(block, "Message-ID").filter(|field| field.value.len() <= MAX_VALUE_BYTES);
+    field.map(|field| field.unfolded()).filter(|id| !id.is_empty())
 }
 
 /// When the message was written, in seconds since 1970: its Date, else the date of its topmost
@@ -118,7 +123,7 @@ pub fn date(block: &[u8]) -> Option<i64> {
 const LAST_DATE: i64 = 253_402_300_799;
 
 fn parse_date(value: &[u8]) -> Option<i64> {
-    match MessageStream::new(&ended(value)).parse_date() {
+    match MessageStream::new(&ended(value)?).parse_date() {
         HeaderValue::DateTime(date) if date.is_valid() => {
             Some(date.to_timestamp()).filter(|seconds| (0..=LAST_DATE).contains(seconds))
         }
@@ -135,24 +140,27 @@ pub struct ContentType {
     pub subtype: String,
     /// What separates the parts of a multipart, when it is given and not empty.
     pub boundary: Option<String>,
-    /// Whether the boundary stands in the field as it is; a parser may have decoded something that
-    /// other readers would take literally.
+    /// Whether other readers find the same boundary: false where one was made of what looks like an
+    /// encoded word (RFC 2047), which has no place there.
     pub is_plain: bool,
 }
 
 /// The Content-Type of a header block; `None` where there is none that can be understood, which
 /// means `text/plain` (RFC 2045 §5.2).
 pub fn content_type(block: &[u8]) -> Option<ContentType> {
-    let value = ended(first(block, "Content-Type")?.value);
+    let value = ended(first(block, "Content-Type")?.value)?;
     let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() else {
         return None;
     };
     let boundary = parsed.attribute("boundary").filter(|boundary| !boundary.is_empty());
-    let is_plain =
-        boundary.is_none_or(|plain| memchr::memmem::find(&value, plain.as_bytes()).is_some());
-    let encoded = memchr::memmem::find(&value, b"=?").is_some();
+    let has = |text: &[u8]| memchr::memmem::find(&value, text).is_some();
+    let is_plain = boundary.is_none_or(|boundary| {
+        !has(b"=?")
+            || has(format!("\"{boundary}\"").as_bytes())
+            || has(format!("={boundary}").as_bytes())
+    });
     Some(ContentType {
-        is_plain: is_plain && !(encoded && boundary.is_some()),
+        is_plain,
         kind: parsed.ctype().to_ascii_lowercase(),
         subtype: parsed.subtype()?.to_ascii_lowercase(),
         boundary: boundary.map(str::to_owned),
@@ -170,8 +178,8 @@ pub fn transfer_encoding(block: &[u8]) -> String {
 }
 
 /// mail-parser wants the line end behind a value.
-fn ended(value: &[u8]) -> Vec<u8> {
-    [value, b"\r\n"].concat()
+fn ended(value: &[u8]) -> Option<Vec<u8>> {
+    (value.len() <= MAX_VALUE_BYTES).then(|| [value, b"\r\n"].concat())
 }
 
 #[cfg(test)]

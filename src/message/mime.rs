@@ -59,7 +59,7 @@ pub fn skeleton(message: &[u8]) -> Skeleton {
 /// A part whose end was not met yet.
 struct Open {
     part: Part,
-    /// `--boundary`, for a multipart that is not closed yet.
+    /// `--boundary` without white space at its end, for a multipart that is not closed yet.
     delimiter: Option<Vec<u8>>,
     /// Whether parts without a type of their own are messages (`multipart/digest`, RFC 2046 §5.1.5).
     digest: bool,
@@ -126,7 +126,7 @@ impl Walk<'_> {
                 },
                 delimiter: boundary
                     .filter(|_| kind == Kind::Multipart)
-                    .map(|boundary| [b"--", boundary.as_bytes()].concat()),
+                    .map(|boundary| [b"--", boundary.as_bytes().trim_ascii_end()].concat()),
                 digest: found.is_some_and(|found| found.subtype == "digest"),
             });
             if kind != Kind::Message {
@@ -177,7 +177,7 @@ impl Walk<'_> {
         let line = header::line_at(self.message, start)?;
         let text = self.message.get(line.clone())?.trim_ascii_end();
         let (level, closes) = self.open.iter().enumerate().rev().find_map(|(level, open)| {
-            let delimiter = open.delimiter.as_deref()?.trim_ascii_end();
+            let delimiter = open.delimiter.as_deref()?;
             match text.strip_prefix(delimiter)? {
                 b"" => Some((level, false)),
                 b"--" => Some((level, true)),
@@ -195,11 +195,13 @@ impl Walk<'_> {
         before.len()
     }
 
-    /// Ends every open part from `level` on at `end`.
+    /// Ends every open part from `level` on at `end`, but no part before what is inside it: the line
+    /// end before a delimiter may be the one that ends a part's header.
     fn end_above(&mut self, level: usize, end: usize) {
         while self.open.len() > level {
             let Some(mut ended) = self.open.pop() else { return };
-            ended.part.body.end = end.max(ended.part.body.start);
+            let inside = ended.part.children.last().map_or(0, |child| child.body.end);
+            ended.part.body.end = end.max(ended.part.body.start).max(inside);
             match self.open.last_mut() {
                 Some(parent) => parent.part.children.push(ended.part),
                 None => return,
@@ -295,6 +297,21 @@ mod tests {
         let found = skeleton(message);
         let bodies: Vec<&str> = found.root.children.iter().map(|p| text(message, p)).collect();
         assert_eq!(bodies, ["one\n--a\n--aaa", "", "three"]);
+    }
+
+    #[test]
+    fn header_that_ends_at_the_outer_boundary() {
+        for last in ["X: y\r\n", "X: y\r\n\r\n", "\r\n"] {
+            let message = format!(
+                "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n{last}--o--\r\n"
+            );
+            let found = skeleton(message.as_bytes());
+            let [inner] = &found.root.children[..] else { panic!("{found:?}") };
+            let [part] = &inner.children[..] else { panic!("{found:?}") };
+            assert_eq!(&message[part.header.clone()], last);
+            assert!(part.body.is_empty() && part.body.end <= inner.body.end, "{found:?}");
+            assert_eq!(inner.lines, message[inner.body.clone()].matches('\n').count());
+        }
     }
 
     #[test]

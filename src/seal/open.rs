@@ -128,6 +128,8 @@ pub enum Trust<'a> {
     Anybody {
         /// The site's verification keys, to tell what is wrong.
         ring: &'a Ring,
+        /// The user's name and former names, for the same.
+        user: Option<&'a [User]>,
         /// The largest original that is taken, in octets.
         max_bytes: u64,
     },
@@ -157,8 +159,8 @@ pub fn unseal(
             let size = outer.verify(ring, user)?.size;
             (size, Some(size), None)
         }
-        Trust::Anybody { ring, max_bytes } => {
-            let doubt = outer.verify(ring, None).err();
+        Trust::Anybody { ring, user, max_bytes } => {
+            let doubt = outer.verify(ring, user).err();
             (max_bytes, None, doubt)
         }
     };

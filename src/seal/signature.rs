@@ -179,7 +179,7 @@ pub enum SignatureError {
 impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("it is not signed"),
+            Self::Missing => f.write_str("it is not signed, or has no summary"),
             Self::Doubled => f.write_str("it has two signatures or two summaries"),
             Self::Malformed => f.write_str("its signature is malformed"),
             Self::UnknownKey(id) => write!(f, "no key of this site signed it (key {id})"),

@@ -106,9 +106,10 @@ impl Summary {
         &self.header
     }
 
-    /// Sums `message` up; `None` where its structure was not told apart completely.
+    /// Sums `message` up; `None` where its structure was not told apart completely, or its headers
+    /// alone are more than a summary holds: they are not even copied then.
     pub(super) fn of(message: &[u8], skeleton: &Skeleton) -> Option<Self> {
-        if !skeleton.complete {
+        if !skeleton.complete || header_bytes(&skeleton.root) as u64 > MAX_PLAIN_BYTES {
             return None;
         }
         let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
@@ -168,10 +169,14 @@ pub(super) fn from_field(value: &[u8]) -> Result<Option<Vec<u8>>, ()> {
     STANDARD.decode(joined).map(Some).map_err(|_| ())
 }
 
-/// No client lists these, they are a fifth of a header and do not compress.
-fn is_bulky(name: &[u8]) -> bool {
-    let arc = name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"ARC-"));
-    arc || name.eq_ignore_ascii_case(b"DKIM-Signature")
+/// No client lists these (RFC 6376, RFC 8617), they are a fifth of a header and do not compress. Few
+/// names: a sender who could make up more would make `omitted` long.
+const BULKY: [&str; 4] =
+    ["DKIM-Signature", "ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
+
+/// How long all headers are together, in octets.
+fn header_bytes(part: &Part) -> usize {
+    part.header.len() + part.children.iter().map(header_bytes).sum::<usize>()
 }
 
 fn without_bulk(block: &[u8]) -> (Vec<u8>, Vec<String>) {
@@ -180,7 +185,7 @@ fn without_bulk(block: &[u8]) -> (Vec<u8>, Vec<String>) {
     let mut seen = 0;
     for field in header::fields(block) {
         seen += field.raw.len();
-        if is_bulky(field.name) {
+        if BULKY.iter().any(|name| field.is(name)) {
             let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
             if !omitted.contains(&name) {
                 omitted.push(name);
