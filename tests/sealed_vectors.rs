@@ -170,7 +170,7 @@ fn every_kind_has_a_vector() {
         "other summary",
         "other user",
         "other key",
-        "damaged",
+        "doubled",
     ] {
         assert!(vectors.iter().any(|vector| vector.expect == kind), "no vector is {kind}");
     }

@@ -134,7 +134,7 @@ fn make_bad(maker: &Maker<'_>, sealer: &Sealer) {
     let bad = |name: &str, expect: &str, comment: &str, stored: Vec<u8>| {
         maker.bad(name, expect, comment, &stored);
     };
-    bad("plain", "not sealed", "an ordinary message", message.to_vec());
+    maker.bad_body("plain", "not sealed", "unsigned", "an ordinary message", message);
     bad(
         "two-signatures",
         "doubled",
