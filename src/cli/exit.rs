@@ -206,6 +206,7 @@ impl From<SetupError> for Failure {
             SetupError::File(error) => error.into(),
             SetupError::Pepper(error) => error.into(),
             SetupError::SiteKey(error) => error.into(),
+            SetupError::Site(error) => error.into(),
             SetupError::NoMarker(_) => Self::new(status::CANNOT_CREATE, &error)
                 .hint("restore the marker from the backup, or name an empty [keys] directory"),
             SetupError::Missing { .. } => Self::new(status::CANNOT_CREATE, &error)

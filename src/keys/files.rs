@@ -48,25 +48,30 @@ impl KeyDirectory {
         Ok(Self { root: keys.to_owned(), private, public, after_write: after_write.to_vec() })
     }
 
-    /// Makes the folders and markers of a new site below `keys`.
+    /// Makes the folders of a new site below `keys`, without their markers.
     ///
     /// # Errors
     /// What was in the way. What exists already is left as it is.
-    pub fn create(keys: &Path, site: &str, public_mode: u32) -> Result<(), FileError> {
-        let folders = [
-            (Self::private_below(keys), 0o700),
-            (keys.join("archive"), 0o700),
-            (PublicFolder::path_below(keys), public_mode),
-        ];
-        for (path, mode) in folders {
-            make_folder(&path, mode)?;
-            if path.ends_with("archive") {
-                continue;
-            }
+    pub fn create(keys: &Path, public_mode: u32) -> Result<(), FileError> {
+        make_folder(&Self::private_below(keys), 0o700)?;
+        make_folder(&keys.join("archive"), 0o700)?;
+        make_folder(&PublicFolder::path_below(keys), public_mode)
+    }
+
+    /// Marks the two folders below `keys` as those of `site`: from now on they are used.
+    ///
+    /// # Errors
+    /// What was in the way, or the marker of another site.
+    pub fn mark(keys: &Path, site: &str) -> Result<(), SiteError> {
+        for path in [Self::private_below(keys), PublicFolder::path_below(keys)] {
             let folder = Folder::open(&path)?;
-            folder.create(site::MARKER, site::marker(site).as_bytes(), mode & 0o644)?;
+            if !folder.has(site::MARKER) {
+                // Whoever may look into the folder may read it.
+                let mode = 0o644 & (folder.ownership()?.mode | 0o600);
+                folder.create(site::MARKER, site::marker(site).as_bytes(), mode)?;
+            }
         }
-        Ok(())
+        Self::open(keys, Some(site), &[]).map(drop)
     }
 
     /// The user's record; `None` for a user who has none.

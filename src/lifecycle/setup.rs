@@ -1,13 +1,16 @@
 //! Setting a site up: the folders, the pepper and the sealing key. Never overwrites, and makes no new
 //! secret where records exist that need the old one.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::{Pepper, PepperError};
 use crate::keys::public::PublicFolder;
-use crate::keys::{MARKER, new_site};
+use crate::keys::{MARKER, SiteError, new_site};
 use crate::seal::{SealingKey, SiteKeyError};
 use crate::sys::file::FileError;
 
@@ -40,11 +43,10 @@ pub fn setup(
         }
     }
     for folder in [pepper, sealing_key].into_iter().filter_map(Path::parent) {
-        if !folder.as_os_str().is_empty() {
-            std::fs::create_dir_all(folder)
-                .map_err(|cause| FileError::new("create folder", folder, cause))?;
-        }
+        make_reachable(folder)?;
     }
+    // Delivery must reach public/ through it.
+    make_reachable(keys)?;
     let mut made = Made::new();
     made.push((pepper.to_owned(), !pepper.exists()));
     if !pepper.exists() {
@@ -65,21 +67,39 @@ pub fn setup(
     if !marked {
         // With a group of its own, the setgid bit hands it on to every public half made later.
         let mode = if delivery_group.is_some() { 0o2750 } else { 0o755 };
-        KeyDirectory::create(keys, &site, mode)?;
+        KeyDirectory::create(keys, mode)?;
         if let Some(group) = delivery_group {
             own_group(&public, group)?;
-            own_group(&public.join(MARKER), group)?;
-            // A change of group takes the setgid bit off.
-            set_mode(&public, mode)?;
         }
-        // Delivery must reach public/ through it.
+        // Again: a change of group takes the setgid bit off, and an interrupted set-up may have
+        // left other modes.
+        set_mode(&public, mode)?;
         set_mode(keys, 0o755)?;
+        // The markers last: with them the site is complete.
+        KeyDirectory::mark(keys, &site)?;
     }
     Ok(made)
 }
 
+/// Makes the folder where it is missing, and those above it: everybody may pass, only the owner
+/// writes, whatever the umask says.
+fn make_reachable(folder: &Path) -> Result<(), FileError> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_reachable(above)?;
+    }
+    let made = DirBuilder::new().mode(0o700).create(folder);
+    made.map_err(|cause| FileError::new("create folder", folder, cause))?;
+    set_mode(folder, 0o755)
+}
+
+/// Whether there are key files in it. A marker by itself is what an interrupted set-up leaves.
 fn has_files(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    let is_key = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| is_key(&entry.file_name())))
 }
 
 fn own_group(path: &Path, group: u32) -> Result<(), FileError> {
@@ -102,6 +122,8 @@ pub enum SetupError {
     Pepper(PepperError),
     /// The sealing key could not.
     SiteKey(SiteKeyError),
+    /// A key folder is another site's.
+    Site(SiteError),
     /// There are key files but no site marker.
     NoMarker(PathBuf),
     /// The site exists and lacks a secret.
@@ -133,12 +155,19 @@ impl From<SiteKeyError> for SetupError {
     }
 }
 
+impl From<SiteError> for SetupError {
+    fn from(error: SiteError) -> Self {
+        Self::Site(error)
+    }
+}
+
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Pepper(error) => error.fmt(f),
             Self::SiteKey(error) => error.fmt(f),
+            Self::Site(error) => error.fmt(f),
             Self::NoMarker(keys) => {
                 write!(f, "{} holds files but no site marker {MARKER}", keys.display())
             }
