@@ -308,8 +308,7 @@ fn path(address: &str) -> Option<String> {
     };
     let is_atom =
         |c: char| c.is_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let quoted = local.len() > 1 && local.starts_with('"') && local.ends_with('"');
-    let local = if quoted || local.chars().all(is_atom) {
+    let local = if is_quoted(local) || local.chars().all(is_atom) {
         local.to_owned()
     } else {
         format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\""))
@@ -318,6 +317,21 @@ fn path(address: &str) -> Option<String> {
         return None;
     }
     Some(domain.map_or_else(|| local.clone(), |domain| format!("{local}@{domain}")))
+}
+
+/// Whether it is one quoted string already: a quote inside that nothing escapes would end it early,
+/// and the rest would be read as parameters.
+fn is_quoted(local: &str) -> bool {
+    let inside = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inside) = inside else { return false };
+    let mut escaped = false;
+    for c in inside.chars() {
+        if c == '"' && !escaped {
+            return false;
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    !escaped
 }
 
 /// Doubles the dot at the beginning of a line and ends with a line of one dot (RFC 5321 §4.5.2).
@@ -390,6 +404,8 @@ mod tests {
         assert_eq!(path("a b@example.org").unwrap(), "\"a b\"@example.org");
         assert_eq!(path("a>b\"@x").unwrap(), "\"a>b\\\"\"@x");
         assert_eq!(path("\"a b\"@x").unwrap(), "\"a b\"@x");
+        assert_eq!(path("\"a\\\"b\"@x").unwrap(), "\"a\\\"b\"@x");
+        assert_eq!(path("\"a\"> X=\"@x").unwrap(), "\"\\\"a\\\"> X=\\\"\"@x");
         assert_eq!(path("").unwrap(), "");
         assert_eq!(path("jürgen@müller.example").unwrap(), "jürgen@müller.example");
         for bad in ["a\r\nRCPT TO:<b>@x", "a@x>\n", "a@x> SIZE=1"] {
