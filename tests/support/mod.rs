@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod lmtp;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write as _};
