@@ -206,8 +206,12 @@ impl From<SetupError> for Failure {
             SetupError::File(error) => error.into(),
             SetupError::Pepper(error) => error.into(),
             SetupError::SiteKey(error) => error.into(),
+            SetupError::Site(error) => error.into(),
             SetupError::NoMarker(_) => Self::new(status::CANNOT_CREATE, &error)
                 .hint("restore the marker from the backup, or name an empty [keys] directory"),
+            SetupError::NotMounted { .. } => Self::new(status::CANNOT_CREATE, &error).hint(
+                "mount or restore the key directory; for a new site name new paths in [keys]",
+            ),
             SetupError::Missing { .. } => Self::new(status::CANNOT_CREATE, &error)
                 .hint("restore it from the backup: a new one would not fit"),
         }

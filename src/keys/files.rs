@@ -49,19 +49,34 @@ impl KeyDirectory {
         Ok(Self { private, public, after_write: after_write.to_vec() })
     }
 
-    /// Makes the folders and markers of a new site below `keys`.
+    /// Which site the folders below `keys` are marked as; `None` where neither is.
     ///
     /// # Errors
-    /// What was in the way. What exists already is left as it is.
-    pub fn create(keys: &Path, site: &str, public_mode: u32) -> Result<(), FileError> {
-        let folders =
-            [(Self::private_below(keys), 0o700), (PublicFolder::path_below(keys), public_mode)];
-        for (path, mode) in folders {
-            make_folder(&path, mode)?;
+    /// When a marker is of no use.
+    pub fn marked_site(keys: &Path) -> Result<Option<String>, SiteError> {
+        for path in [Self::private_below(keys), PublicFolder::path_below(keys)] {
             let folder = Folder::open(&path)?;
-            folder.create(site::MARKER, site::marker(site).as_bytes(), mode & 0o644)?;
+            if folder.has(site::MARKER)? {
+                return site::site_of(&folder).map(Some);
+            }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Marks the two folders below `keys` as those of `site`: from now on they are used.
+    ///
+    /// # Errors
+    /// What was in the way, or the marker of another site.
+    pub fn mark(keys: &Path, site: &str) -> Result<(), SiteError> {
+        for path in [Self::private_below(keys), PublicFolder::path_below(keys)] {
+            let folder = Folder::open(&path)?;
+            if !folder.has(site::MARKER)? {
+                // Whoever may look into the folder may read it.
+                let mode = 0o644 & (folder.ownership()?.mode | 0o600);
+                folder.create(site::MARKER, site::marker(site).as_bytes(), mode)?;
+            }
+        }
+        Self::open(keys, Some(site), &[]).map(drop)
     }
 
     /// The user's record; `None` for a user who has none.
@@ -227,17 +242,6 @@ impl KeyDirectory {
         };
         Err(DirectoryError::AfterWrite { program: program.clone(), path, problem })
     }
-}
-
-fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    if path.is_dir() {
-        return Ok(());
-    }
-    let failed = |cause| FileError::new("create folder", path, cause);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    // Set again: the mode above was narrowed by the umask, and has no setgid bit.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)
 }
 
 /// What went wrong in the key directory.

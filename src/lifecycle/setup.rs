@@ -1,23 +1,25 @@
 //! Setting a site up: the folders, the pepper and the sealing key. Never overwrites, and makes no new
 //! secret where records exist that need the old one.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::{Pepper, PepperError};
 use crate::keys::public::PublicFolder;
-use crate::keys::{MARKER, new_site};
+use crate::keys::{MARKER, SiteError, new_site};
 use crate::seal::{SealingKey, SiteKeyError};
-use crate::sys::file::FileError;
+use crate::sys::file::{self, FileError};
 
 /// What a set-up found or made: the path, and whether it is new.
 pub type Made = Vec<(PathBuf, bool)>;
 
-/// Makes what is missing of a site.
+/// Makes what is missing of a site. The sealing key comes last: where there is one, the site was once
+/// complete, and folders without markers are folders that are not mounted.
 ///
 /// # Errors
-/// When a secret is missing that existing keys need; or what was in the way.
+/// When a secret or a marker is missing that existing keys need; or what was in the way.
 pub fn setup(
     keys: &Path,
     pepper: &Path,
@@ -27,59 +29,70 @@ pub fn setup(
     let public = PublicFolder::path_below(keys);
     let private = KeyDirectory::private_below(keys);
     let marked = public.join(MARKER).exists() && private.join(MARKER).exists();
-    if !marked && (has_files(&public) || has_files(&private)) {
+    let in_use = has_files(&public) || has_files(&private);
+    if in_use && !marked {
         return Err(SetupError::NoMarker(keys.to_owned()));
     }
+    if sealing_key.exists() && !marked {
+        let (keys, sealing_key) = (keys.to_owned(), sealing_key.to_owned());
+        return Err(SetupError::NotMounted { keys, sealing_key });
+    }
     for (secret, what) in [(pepper, "pepper"), (sealing_key, "sealing key")] {
-        if marked && !secret.exists() {
-            return Err(SetupError::Missing {
-                what,
-                path: secret.to_owned(),
-                keys: keys.to_owned(),
-            });
+        if in_use && !secret.exists() {
+            let (path, keys) = (secret.to_owned(), keys.to_owned());
+            return Err(SetupError::Missing { what, path, keys });
         }
     }
+    let made = [pepper, sealing_key].map(|secret| (secret.to_owned(), !secret.exists()));
+    let made = made.into_iter().chain([(keys.to_owned(), !marked)]).collect();
+
     for folder in [pepper, sealing_key].into_iter().filter_map(Path::parent) {
-        if !folder.as_os_str().is_empty() {
-            std::fs::create_dir_all(folder)
-                .map_err(|cause| FileError::new("create folder", folder, cause))?;
-        }
+        file::make_folder(folder, REACHABLE)?;
     }
-    let mut made = Made::new();
-    made.push((pepper.to_owned(), !pepper.exists()));
     if !pepper.exists() {
         Pepper::generate().store_new(pepper)?;
     }
-    made.push((sealing_key.to_owned(), !sealing_key.exists()));
-    let site = if sealing_key.exists() {
-        SealingKey::load(sealing_key)?.site().to_owned()
-    } else {
-        let site = new_site();
-        SealingKey::generate(&site).store_new(sealing_key)?;
-        site
+    file::make_folder(keys, REACHABLE)?;
+    file::make_folder(&private, 0o700)?;
+    file::make_folder(&public, REACHABLE)?;
+    if let Some(group) = delivery_group {
+        give(&public, group)?;
+    }
+    let site = match KeyDirectory::marked_site(keys)? {
+        Some(site) => site,
+        None => new_site(),
     };
+    KeyDirectory::mark(keys, &site)?;
+    if !sealing_key.exists() {
+        SealingKey::generate(&site).store_new(sealing_key)?;
+    }
     if let Some(group) = delivery_group {
         own_group(sealing_key, group)?;
-    }
-    made.push((keys.to_owned(), !marked));
-    if !marked {
-        // With a group of its own, the setgid bit hands it on to every public half made later.
-        let mode = if delivery_group.is_some() { 0o2750 } else { 0o755 };
-        KeyDirectory::create(keys, &site, mode)?;
-        if let Some(group) = delivery_group {
-            own_group(&public, group)?;
-            own_group(&public.join(MARKER), group)?;
-            // A change of group takes the setgid bit off.
-            set_mode(&public, mode)?;
-        }
-        // Delivery must reach public/ through it.
-        set_mode(keys, 0o755)?;
     }
     Ok(made)
 }
 
+/// Everybody may pass and look, only the owner writes: delivery is a user of its own.
+const REACHABLE: u32 = 0o755;
+
+/// Gives the public half to the group that delivery runs as, and to nobody else. The setgid bit hands
+/// the group on to every public key made later.
+fn give(public: &Path, group: u32) -> Result<(), FileError> {
+    let failed = |cause| FileError::new("list", public, cause);
+    for entry in std::fs::read_dir(public).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        own_group(&path, group)?;
+        set_mode(&path, 0o640)?;
+    }
+    own_group(public, group)?;
+    set_mode(public, 0o2750)
+}
+
+/// Whether there are key files in it. A marker by itself is what an interrupted set-up leaves.
 fn has_files(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    let is_key = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| is_key(&entry.file_name())))
 }
 
 fn own_group(path: &Path, group: u32) -> Result<(), FileError> {
@@ -102,8 +115,17 @@ pub enum SetupError {
     Pepper(PepperError),
     /// The sealing key could not.
     SiteKey(SiteKeyError),
+    /// A key folder is another site's.
+    Site(SiteError),
     /// There are key files but no site marker.
     NoMarker(PathBuf),
+    /// There was a site, and its key folders are not there.
+    NotMounted {
+        /// Where they should be.
+        keys: PathBuf,
+        /// What tells that there was one.
+        sealing_key: PathBuf,
+    },
     /// The site exists and lacks a secret.
     Missing {
         /// Which one.
@@ -133,14 +155,25 @@ impl From<SiteKeyError> for SetupError {
     }
 }
 
+impl From<SiteError> for SetupError {
+    fn from(error: SiteError) -> Self {
+        Self::Site(error)
+    }
+}
+
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Pepper(error) => error.fmt(f),
             Self::SiteKey(error) => error.fmt(f),
+            Self::Site(error) => error.fmt(f),
             Self::NoMarker(keys) => {
                 write!(f, "{} holds files but no site marker {MARKER}", keys.display())
+            }
+            Self::NotMounted { keys, sealing_key } => {
+                let (keys, sealing_key) = (keys.display(), sealing_key.display());
+                write!(f, "{keys} has no site marker {MARKER}, but {sealing_key} is of a site")
             }
             Self::Missing { what, path, keys } => {
                 let (path, keys) = (path.display(), keys.display());

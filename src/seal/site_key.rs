@@ -87,7 +87,7 @@ impl SealingKey {
         Self::parse(bytes.expose()).ok_or_else(|| SiteKeyError::Malformed(path.to_owned()))
     }
 
-    /// Writes the key file and its ring where there are none yet.
+    /// Writes the key file where there is none yet, and adds the key to the ring beside it.
     ///
     /// # Errors
     /// When there is one already, or it cannot be written.
@@ -96,12 +96,27 @@ impl SealingKey {
         let ring = Ring::path_beside(path);
         let (_, ring_name) = folder_and_name(&ring)?;
         // The ring first: a key whose messages nobody could verify must not come into use.
-        if !folder.has(&ring_name)? {
-            let line = format!("{RING_COMMENT}{}\n", ring_line(&self.signing.verifying_key()));
-            folder.create(&ring_name, line.as_bytes(), 0o644)?;
+        let line = ring_line(&self.signing.verifying_key());
+        if folder.has(&ring_name)? {
+            // Of an earlier key, or of a set-up that came no further. Old keys stay.
+            Self::add_to(&folder, &ring, &ring_name, &line)?;
+        } else {
+            folder.create(&ring_name, format!("{RING_COMMENT}{line}\n").as_bytes(), 0o644)?;
         }
         folder.create(&name, self.to_file().expose(), 0o640)?;
         Ok(())
+    }
+
+    fn add_to(folder: &Folder, ring: &Path, name: &str, line: &str) -> Result<(), SiteKeyError> {
+        let malformed = || SiteKeyError::Malformed(ring.to_owned());
+        let bytes = folder.read(name, MAX_RING_FILE_BYTES)?.ok_or_else(malformed)?;
+        Ring::parse(bytes.expose()).ok_or_else(malformed)?;
+        let mut longer = bytes.expose().to_vec();
+        if !longer.ends_with(b"\n") {
+            longer.push(b'\n');
+        }
+        longer.extend_from_slice(format!("{line}\n").as_bytes());
+        Ok(folder.replace(name, &longer, 0o644)?)
     }
 
     /// Which site this key belongs to.

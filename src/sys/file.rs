@@ -2,7 +2,7 @@
 //! at all: temporary file, fsync, rename or link, fsync of the folder.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,25 @@ fn read_opened(opened: OwnedFd, max_bytes: u64) -> io::Result<SecretBytes> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
     File::from(opened).take(max_bytes).read_to_end(&mut bytes)?;
     Ok(SecretBytes::from(bytes))
+}
+
+/// Makes the folder `path` with permission bits `mode` where it is missing, whatever the umask, and
+/// those above it so that everybody may pass. What is there is left as it is.
+///
+/// # Errors
+/// What was in the way.
+pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or(Path::new("."));
+    make_folder(above, 0o755)?;
+    let failed = |cause| FileError::new("create folder", path, cause);
+    DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    Folder::open(above)?.sync()
 }
 
 /// A folder held open: what happens to its path meanwhile (an unmount, another mount) does not

@@ -1,0 +1,276 @@
+//! The layout: dependencies go strictly downward, and what the design forbids a module it cannot do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod source;
+
+use source::{Source, sources};
+
+/// Every module of the crate, from the top.
+const LAYERS: [&[&str]; 6] = [
+    &["cli"],
+    &["delivery", "lifecycle"],
+    &[],
+    &["seal", "keys", "config"],
+    &["age", "message", "user"],
+    &["log", "secret", "sys", "fault"],
+];
+/// Who may use whom inside a layer.
+const EXCEPTIONS: [(&str, &str); 1] = [("sys", "secret")];
+const MOST_LINES: usize = 500;
+
+/// One rule: what is wrong with one file.
+type Rule = fn(&Source) -> Vec<String>;
+
+const RULES: [Rule; 10] = [
+    downward,
+    delivery_reads_nothing,
+    pure_modules,
+    log_lines,
+    statuses,
+    printing,
+    safe,
+    beginning,
+    length,
+    rfc_references,
+];
+
+#[test]
+fn the_source_keeps_every_rule() {
+    let sources = sources();
+    let broken: Vec<_> = sources.iter().flat_map(violations).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+fn violations(source: &Source) -> Vec<String> {
+    let found = RULES.iter().flat_map(|rule| rule(source));
+    found.map(|problem| format!("src/{}: {problem}", source.path)).collect()
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().rev().position(|layer| layer.contains(&module))
+}
+
+fn downward(source: &Source) -> Vec<String> {
+    let module = source.module();
+    // The crate's root and the program name whatever they like.
+    let Some(own) = module.first() else { return Vec::new() };
+    let Some(height) = layer(own) else { return vec![format!("module {own} has no layer")] };
+    let mut problems = Vec::new();
+    for path in source.crate_paths() {
+        let used = &path[0];
+        let allowed = used == own || EXCEPTIONS.contains(&(own.as_str(), used.as_str()));
+        match layer(used) {
+            None => problems.push(format!("crate::{used} is in no layer")),
+            Some(below) if below >= height && !allowed => {
+                problems.push(format!("{own} uses {}, which is not below it", path.join("::")));
+            }
+            Some(_) => {}
+        }
+    }
+    let said = source.comments.split("Layer ").nth(1).and_then(|text| text.get(..1));
+    if said.is_some_and(|said| said != height.to_string()) {
+        problems.push(format!("says that it is in another layer than {height}"));
+    }
+    problems
+}
+
+fn is_in(source: &Source, modules: &[&str]) -> bool {
+    source.module().first().is_some_and(|module| modules.contains(&module.as_str()))
+}
+
+/// Delivery can name no secret key, no agent, no key record.
+fn delivery_reads_nothing(source: &Source) -> Vec<String> {
+    if !is_in(source, &["delivery"]) {
+        return Vec::new();
+    }
+    let words = ["SecretKey", "Unlocked", "KeyDirectory", "Pepper", "Record"];
+    let named = words.iter().filter(|word| source.names(word)).map(ToString::to_string);
+    let paths = source.crate_paths().into_iter().filter(|path| {
+        let [module, rest @ ..] = path.as_slice() else { return false };
+        let part = rest.first().map_or("", String::as_str);
+        module == "agent"
+            || module == "keys" && matches!(part, "record" | "files" | "pepper" | "slot" | "*")
+            || module == "age" && part != "PublicKey"
+    });
+    named.chain(paths.map(|path| path.join("::"))).map(|name| format!("names {name}")).collect()
+}
+
+/// Modules that do no I/O and read no clock.
+fn pure_modules(source: &Source) -> Vec<String> {
+    if !is_in(source, &["age", "message", "user"]) {
+        return Vec::new();
+    }
+    let mut problems: Vec<String> =
+        ["SystemTime", "Instant", "Command", "stdin", "stdout", "stderr"]
+            .iter()
+            .filter(|word| source.names(word))
+            .map(|word| format!("names {word}"))
+            .collect();
+    for path in source.paths("std") {
+        let part = path.first().map_or("", String::as_str);
+        // The line ends are converted on the way into somebody else's `Write`.
+        let io = part == "io" && source.path != "message/line_ends.rs";
+        if io || matches!(part, "fs" | "net" | "env" | "process" | "time" | "os" | "thread" | "*") {
+            problems.push(format!("uses std::{}", path.join("::")));
+        }
+    }
+    for outside in ["rustix", "getrandom", "syslog"] {
+        if source.names(outside) {
+            problems.push(format!("uses {outside}"));
+        }
+    }
+    let inside =
+        source.crate_paths().into_iter().filter(|path| matches!(path[0].as_str(), "sys" | "log"));
+    problems.extend(inside.map(|path| format!("uses {}", path.join("::"))));
+    problems
+}
+
+fn log_lines(source: &Source) -> Vec<String> {
+    let named = source.path != "log.rs" && source.names("syslog");
+    named.then(|| "only log writes to the system log".to_owned()).into_iter().collect()
+}
+
+/// Statuses are chosen in two places; `cli::deliver` hands on what `delivery::outcome` chose.
+fn statuses(source: &Source) -> Vec<String> {
+    let mut problems = Vec::new();
+    for path in source.paths("ExitCode") {
+        let name = path.first().map_or("", String::as_str);
+        let code = source.code.replace("ExitCode::from(outcome.status())", "");
+        let handed_on = source.path == "cli/deliver.rs" && !code.contains("ExitCode::from");
+        if !matches!(name, "" | "SUCCESS") && source.path != "cli/exit.rs" && !handed_on {
+            problems.push(format!("chooses ExitCode::{name}"));
+        }
+    }
+    for ending in ["exit", "abort"] {
+        let called = source.code.contains(&format!("process::{ending}("));
+        let imported = source.paths("std").contains(&vec!["process".into(), ending.into()]);
+        if called || imported {
+            problems.push(format!("ends the process with {ending}"));
+        }
+    }
+    let chooses = matches!(source.path.as_str(), "cli/exit.rs" | "delivery/outcome.rs");
+    let numbers = (64..=78).filter(|n| source.code.contains(&format!(": u8 = {n};")));
+    problems.extend(numbers.filter(|_| !chooses).map(|n| format!("has the status {n}")));
+    problems
+}
+
+fn printing(source: &Source) -> Vec<String> {
+    let macros = ["println", "eprintln", "print", "eprint", "dbg"];
+    let used = macros.iter().filter(|name| {
+        source
+            .code
+            .match_indices(&format!("{name}!"))
+            .any(|(at, _)| !source.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    });
+    used.filter(|_| !is_in(source, &["cli"])).map(|name| format!("uses {name}!")).collect()
+}
+
+fn safe(source: &Source) -> Vec<String> {
+    source.names("unsafe").then(|| "unsafe code".to_owned()).into_iter().collect()
+}
+
+fn beginning(source: &Source) -> Vec<String> {
+    let good = source.text.starts_with("//! ");
+    (!good).then(|| "does not begin with what it is".to_owned()).into_iter().collect()
+}
+
+fn length(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    (lines > MOST_LINES).then(|| format!("{lines} lines")).into_iter().collect()
+}
+
+/// A specification is named as "RFC 5322".
+fn rfc_references(source: &Source) -> Vec<String> {
+    let upper = source.comments.to_ascii_uppercase();
+    let wrong = upper.match_indices("RFC").filter(|(at, _)| {
+        let named = &source.comments[*at..];
+        let number = named.strip_prefix("RFC ").unwrap_or_default();
+        let digits = number.len() - number.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        // A name of something else, as `message/rfc822`.
+        let inside_a_word =
+            upper[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '/'));
+        !inside_a_word && !(3..=4).contains(&digits)
+    });
+    wrong.map(|(at, _)| format!("{:?}", source.comments[at..].lines().next().unwrap())).collect()
+}
+
+/// What the rules say about a made-up file.
+fn said(path: &str, code: &str) -> Vec<String> {
+    violations(&Source::new(path, &format!("//! It.\n{code}\n")))
+}
+
+#[test]
+fn every_rule_can_be_broken() {
+    let broken = [
+        ("keys/files.rs", "use crate::cli::exit;", "keys uses cli::exit"),
+        ("keys/files.rs", "use crate::seal;", "keys uses seal"),
+        ("keys/files.rs", "use crate::{age::PublicKey, config::{self, X}};", "keys uses config"),
+        ("keys/files.rs", "fn f() { crate :: lifecycle::unlock::unlock() }", "keys uses lifecycle"),
+        ("keys/files.rs", "use super::super::delivery;", "keys uses delivery"),
+        ("user.rs", "use super::config;", "user uses config"),
+        ("secret.rs", "use crate::sys::file;", "secret uses sys::file"),
+        ("keys/files.rs", "use crate::new::Thing;", "crate::new is in no layer"),
+        ("new.rs", "", "module new has no layer"),
+        ("keys/mod.rs", "//! Layer 3.", "in another layer than 2"),
+        ("delivery/mod.rs", "use crate::age::{PublicKey, SecretKey};", "names SecretKey"),
+        ("delivery/mod.rs", "use crate::keys::record;", "names keys::record"),
+        ("delivery/site.rs", "use crate::keys::{files, public};", "names keys::files"),
+        ("delivery/site.rs", "use crate::keys::pepper::Pepper;", "names Pepper"),
+        ("delivery/site.rs", "use super::super::keys::pepper as p;", "names keys::pepper"),
+        ("delivery/site.rs", "use crate::age::*;", "names age::*"),
+        ("age/mod.rs", "use std::fs::File;", "uses std::fs::File"),
+        ("age/mod.rs", "use std::{fmt, net};", "uses std::net"),
+        ("message/mime.rs", "use std::io::Write;", "uses std::io::Write"),
+        ("message/line_ends.rs", "fn f() { std::io::stdin(); }", "names stdin"),
+        ("user.rs", "fn f() { std::env::var(x); }", "uses std::env::var"),
+        ("user.rs", "fn f() -> Instant {}", "names Instant"),
+        ("user.rs", "use crate::sys::file;", "uses sys::file"),
+        ("cli/mod.rs", "use syslog::Facility;", "only log"),
+        ("cli/mod.rs", "fn f() { ExitCode::from(1) }", "chooses ExitCode::from"),
+        ("cli/list.rs", "fn f() { ExitCode::FAILURE }", "chooses ExitCode::FAILURE"),
+        ("cli/deliver.rs", "fn f() { ExitCode::from(75) }", "chooses ExitCode::from"),
+        ("delivery/mod.rs", "fn f() { std::process::exit(1) }", "ends the process"),
+        ("delivery/mod.rs", "const X: u8 = 75;", "has the status 75"),
+        ("keys/mod.rs", "fn f() { eprintln!(\"x\") }", "uses eprintln!"),
+        ("sys/mod.rs", "fn f() { unsafe { g() } }", "unsafe code"),
+        ("keys/mod.rs", "// as in RFC5322", "RFC5322"),
+        ("keys/mod.rs", "// as in rfc 5322", "rfc 5322"),
+    ];
+    for (path, code, problem) in broken {
+        let found = said(path, code);
+        assert!(found.iter().any(|said| said.contains(problem)), "{path}: {code}: {found:?}");
+    }
+    let long = Source::new("keys/x.rs", &"//! x\n".repeat(501));
+    assert_eq!(violations(&long), ["src/keys/x.rs: 501 lines"]);
+    let bare = Source::new("keys/x.rs", "use std::fmt;\n");
+    assert_eq!(violations(&bare), ["src/keys/x.rs: does not begin with what it is"]);
+}
+
+#[test]
+fn what_is_allowed_is_no_violation() {
+    let allowed = [
+        ("keys/files.rs", "use crate::{secret, sys::file as f, user::User};\nuse super::record;"),
+        ("sys/file.rs", "use crate::secret::{self, SecretBytes};"),
+        ("cli/mod.rs", "fn f() { println!(\"x\"); ExitCode::SUCCESS }"),
+        ("cli/deliver.rs", "fn f() { ExitCode::from(outcome.status()) }"),
+        (
+            "keys/files.rs",
+            "// crate::cli\nconst X: &str = \"crate::cli \\\" unsafe\"; /* unsafe */",
+        ),
+        ("keys/files.rs", "const X: &str = r#\"crate::cli \" unsafe\"#; const C: char = '\"';"),
+        ("keys/files.rs", "#[cfg(test)]\nmod tests { use crate::cli; mod m { fn f<'a>() {} } }"),
+        ("keys/files.rs", "fn unsafe_not() { to_rfc3339() } // RFC 5322 and RFC 822, §4"),
+        ("lib.rs", "pub mod cli;"),
+    ];
+    for (path, code) in allowed {
+        assert_eq!(said(path, code), Vec::<String>::new(), "{path}: {code}");
+    }
+    let after = said("keys/files.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::cli;");
+    assert_eq!(after.len(), 1, "code after the tests counts: {after:?}");
+}
