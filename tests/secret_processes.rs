@@ -28,13 +28,23 @@ fn has_none(what: &str, content: &[u8]) {
     assert!(!found, "{what} has the password");
 }
 
+/// A process that ends with the test, also with one that fails.
+struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts `passwd` with no limit on core dumps. It has read the old password and waits for the new one, from a FIFO that nobody writes to.
-fn holding_a_password(site: &Site) -> Child {
+fn holding_a_password(site: &Site) -> Held {
     let fifo = site.join("fifo");
     if !fifo.exists() {
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     }
-    let mut child = Command::new("sh")
+    let child = Command::new("sh")
         .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"])
         .arg(program())
         .arg("--config")
@@ -45,13 +55,13 @@ fn holding_a_password(site: &Site) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
+        .spawn();
+    let mut child = Held(child.unwrap());
+    child.0.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
     // It waits in open(2), having closed standard input's end.
     let waits = || {
-        let state = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-        let command = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap();
+        let state = fs::read_to_string(format!("/proc/{}/stat", child.0.id())).unwrap();
+        let command = fs::read_to_string(format!("/proc/{}/comm", child.0.id())).unwrap();
         command.starts_with("nightsafe") && state.rsplit_once(") ").unwrap().1.starts_with('S')
     };
     let end = Instant::now() + Duration::from_secs(60);
@@ -68,8 +78,8 @@ fn holding_a_password(site: &Site) -> Child {
 fn a_running_command_shows_none() {
     let site = Site::new();
     site.enroll("alice", PASSWORD.as_bytes()).good();
-    let mut child = holding_a_password(&site);
-    let at = format!("/proc/{}", child.id());
+    let child = holding_a_password(&site);
+    let at = format!("/proc/{}", child.0.id());
     let arguments = fs::read(format!("{at}/cmdline")).unwrap();
     assert!(memchr::memmem::find(&arguments, b"--new-password-file").is_some());
     has_none("cmdline", &arguments);
@@ -82,8 +92,6 @@ fn a_running_command_shows_none() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     let numbers: Vec<_> = core.split_whitespace().filter(|word| *word == "0").collect();
     assert_eq!(numbers.len(), 2, "both limits: {core}");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// The kernel gives what it shows of such a process to root (proc(5), PR_SET_DUMPABLE).
@@ -103,7 +111,7 @@ fn a_running_command_is_not_dumpable() {
             command.args(["--reuid=65534", "--clear-groups", "--"]);
         }
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().unwrap()
+        Held(command.spawn().unwrap())
     };
     let folder = site.path();
     for path in [folder.parent().unwrap(), &folder, &fifo] {
@@ -111,19 +119,16 @@ fn a_running_command_is_not_dumpable() {
     }
     let enroll = [copy.to_str().unwrap(), "inspect", "-"];
     let own = |words: &[&str], name: &str| {
-        let mut child = start(words);
+        let child = start(words);
         let end = Instant::now() + Duration::from_secs(60);
-        let owner = loop {
+        loop {
             assert!(Instant::now() < end, "{name} does not run");
-            let command = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap();
+            let command = fs::read_to_string(format!("/proc/{}/comm", child.0.id())).unwrap();
             std::thread::sleep(Duration::from_millis(50));
             if command.trim_end() == name {
-                break fs::metadata(format!("/proc/{}/environ", child.id())).unwrap().uid();
+                break fs::metadata(format!("/proc/{}/environ", child.0.id())).unwrap().uid();
             }
-        };
-        child.kill().unwrap();
-        child.wait().unwrap();
-        owner
+        }
     };
     assert_ne!(own(&["cat"], "cat"), if root { 0 } else { u32::MAX }, "an ordinary program's own");
     assert_eq!(own(&enroll, "nightsafe"), 0);
@@ -144,13 +149,13 @@ fn there_is_no_core_dump() {
     for (signal, times) in [(Signal::ABORT, 1), (Signal::QUIT, 1), (Signal::SEGV, 2)] {
         let mut child = holding_a_password(&site);
         for _ in 0..times {
-            kill_process(Pid::from_child(&child), signal).unwrap();
+            kill_process(Pid::from_child(&child.0), signal).unwrap();
             std::thread::sleep(Duration::from_millis(200));
         }
-        if child.try_wait().unwrap().is_none() {
-            child.kill().unwrap();
+        if child.0.try_wait().unwrap().is_none() {
+            child.0.kill().unwrap();
         }
-        let status = child.wait().unwrap();
+        let status = child.0.wait().unwrap();
         assert_eq!(status.signal(), Some(signal.as_raw()));
         assert!(!status.core_dumped(), "{status}");
         let names: Vec<_> = fs::read_dir(site.path()).unwrap().flatten().collect();
