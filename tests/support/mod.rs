@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
 pub mod lmtp;
+pub mod trace;
 
 use std::ffi::OsStr;
 use std::fs;

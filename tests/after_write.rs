@@ -1,0 +1,100 @@
+//! `[keys] after_write`: no mail is sealed to a key before the site's own copy of it is safe.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use support::{Site, opened};
+
+/// A site whose command is this script: `$1` is "given", `$2` the record.
+fn site(script: &str) -> Site {
+    let site = Site::new();
+    write(&site, script);
+    let command = site.join("copy").display().to_string();
+    site.configure(&format!("after_write = [\"sh\", {command:?}, \"given\"]"), "");
+    site
+}
+
+fn write(site: &Site, script: &str) {
+    fs::write(site.join("copy"), script).unwrap();
+}
+
+/// Notes its arguments and the state of both halves.
+fn noting(site: &Site) -> String {
+    let (notes, public) = (site.join("notes"), site.public(""));
+    format!(
+        "test -s \"$2\" && record=whole\ntest -e {}/\"$(basename \"$2\")\" && public=there\n\
+         echo \"$# $1 $2 $record $public\" >> {}\n",
+        public.display(),
+        notes.display()
+    )
+}
+
+#[test]
+fn it_runs_between_the_two_halves() {
+    let site = site("");
+    write(&site, &noting(&site));
+    site.enroll("alice", b"pw").good();
+    site.passwd("alice", b"pw", b"new").good();
+    site.run(["rename", "alice", "anna"]).good();
+    let (alice, anna) = (site.private("alice"), site.private("anna"));
+    let wanted = format!(
+        "2 given {alice} whole \n2 given {alice} whole there\n2 given {anna} whole \n",
+        alice = alice.display(),
+        anna = anna.display()
+    );
+    assert_eq!(fs::read_to_string(site.join("notes")).unwrap(), wanted);
+    // A command that fails before anything is written is not reached at all.
+    site.passwd("anna", b"wrong", b"x").fails(77, &[]);
+    assert_eq!(fs::read_to_string(site.join("notes")).unwrap(), wanted);
+}
+
+#[test]
+fn until_it_succeeds_nobody_is_enrolled() {
+    let site = site("exit 3");
+    let record = site.private("alice").display().to_string();
+    let says = [&record, "[keys] after_write (sh) failed", "exit status: 3"];
+    let ran = site.enroll("alice", b"pw").fails(75, &says);
+    assert!(ran.stderr.contains("nightsafe: hint: mend the command"), "{}", ran.stderr);
+    assert!(site.private("alice").exists() && !site.public("alice").exists());
+    assert_eq!(site.deliver(&["--recipient", "alice"]).status, Some(75));
+    site.enroll("alice", b"pw").fails(75, &says);
+    write(&site, "kill -9 $$");
+    site.enroll("alice", b"pw").fails(75, &["signal: 9"]);
+    assert!(!site.public("alice").exists());
+    // Mended: the same password finishes it, another does not.
+    write(&site, "");
+    site.enroll("alice", b"other").fails(77, &["wrong password"]);
+    assert!(!site.public("alice").exists());
+    site.enroll("alice", b"pw").good();
+    assert_eq!(site.unseal("alice", b"pw", &site.seal("alice")).good().stdout, opened());
+    site.run(["check"]).good();
+}
+
+#[test]
+fn a_change_it_did_not_copy_is_said() {
+    let site = site("");
+    site.enroll("alice", b"pw").good();
+    write(&site, "exit 1");
+    site.passwd("alice", b"pw", b"new").fails(75, &["is written, but [keys] after_write"]);
+    assert!(site.unlocks("alice", b"new") && !site.unlocks("alice", b"pw"));
+}
+
+#[test]
+fn a_command_that_is_none() {
+    let site = Site::with("after_write = [\"/nonexistent/copy\"]", "");
+    site.enroll("alice", b"pw").fails(75, &["/nonexistent/copy", "No such file"]);
+    let plain = site.file("plain", b"");
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
+    site.configure(&format!("after_write = [{plain:?}]"), "");
+    site.enroll("alice", b"pw").fails(75, &[&plain, "Permission denied"]);
+    assert!(!site.public("alice").exists());
+}

@@ -1,0 +1,163 @@
+//! Secrets show nowhere: not in Debug output, not in files, and in no output but that of `identity`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod support;
+
+use std::fs;
+
+use encodify::base64::STANDARD;
+use nightsafe::age::SecretKey;
+use nightsafe::keys::pepper::Pepper;
+use nightsafe::keys::record::Record;
+use nightsafe::seal::SealingKey;
+use nightsafe::secret::{Secret, SecretBytes};
+use nightsafe::user::User;
+use support::{Ran, Site, files_below, opened};
+
+const PASSWORD: &str = "Zwetschgenkuchen-4711";
+const NEW_PASSWORD: &str = "Pflaumenmus+0815";
+
+/// A secret in every form it could be written in.
+fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = STANDARD.encode(secret);
+    let list = format!("{secret:?}");
+    vec![
+        secret.to_vec(),
+        hex.to_uppercase().into_bytes(),
+        hex.into_bytes(),
+        // Without what depends on the octets around it.
+        base64.trim_end_matches('=').as_bytes()[..base64.len() - 4].to_vec(),
+        list.trim_matches(['[', ']']).as_bytes().to_vec(),
+    ]
+}
+
+#[track_caller]
+fn has_none(what: &str, content: &[u8], secrets: &[Vec<u8>]) {
+    for secret in secrets {
+        let found = memchr::memmem::find(content, secret).is_some();
+        assert!(!found, "{what} has {:?}", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
+fn debug_output_shows_none() {
+    let (alice, pepper) = (User::parse("alice").unwrap(), Pepper::generate());
+    let record = Record::create(&alice, PASSWORD.as_bytes(), &pepper, 1).unwrap();
+    let unlocked = record.unlock(PASSWORD.as_bytes(), &pepper).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    pepper.store_new(&folder.path().join("pepper")).unwrap();
+    let pepper_file = fs::read_to_string(folder.path().join("pepper")).unwrap();
+    let pepper_bytes = STANDARD.decode(pepper_file.split(' ').nth(2).unwrap().trim()).unwrap();
+    let sealing = SealingKey::generate("0123456789abcdef");
+    let path = folder.path().join("sealing.key");
+    sealing.store_new(&path).unwrap();
+    let sealing_file = fs::read_to_string(&path).unwrap();
+    let mut secrets = vec![unlocked.keys[0].to_bech32().expose().to_vec()];
+    secrets.extend(forms(unlocked.keys[0].expose()));
+    secrets.extend(forms(&pepper_bytes));
+    for line in sealing_file.lines().skip(2) {
+        secrets.extend(forms(&STANDARD.decode(line.split_once(' ').unwrap().1).unwrap()));
+    }
+    secrets.extend(forms(PASSWORD.as_bytes()));
+    assert_eq!(secrets.len(), 1 + 5 * 5);
+    let bytes = SecretBytes::from(PASSWORD.as_bytes().to_vec());
+    let fixed = Secret::<21>::copy_of(PASSWORD.as_bytes()).unwrap();
+    let wrong = record.unlock(b"wrong", &pepper).unwrap_err();
+    let key: &SecretKey = &unlocked.keys[0];
+    let shown = format!(
+        "{key:?} {pepper:?} {sealing:?} {record:?} {unlocked:?} {bytes:?} {fixed:?} {wrong:?} \
+         {key:#?} {pepper:#?} {sealing:#?} {record:#?} {unlocked:#?} {bytes:#?} {fixed:#?}"
+    );
+    has_none("Debug output", shown.as_bytes(), &secrets);
+}
+
+/// The private scalar of an identity line, without the library's own reading of it.
+fn scalar(identity: &str) -> Vec<u8> {
+    let line = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    SecretKey::parse(line).unwrap().expose().to_vec()
+}
+
+#[test]
+fn files_and_outputs_have_none() {
+    let site = Site::new();
+    let password = site.file("password", PASSWORD.as_bytes());
+    let new = site.file("new", NEW_PASSWORD.as_bytes());
+    let wrong = site.file("wrong", b"wrong");
+    let mut said = vec![site.run(["enroll", "alice", "--password-file", &password]).good()];
+    let sealed = site.seal("alice");
+    let message = site.join("sealed.eml");
+    fs::write(&message, &sealed).unwrap();
+    let message = message.to_str().unwrap();
+    let identity = site.run(["identity", "alice", "--password-file", &password]).good().text();
+    let mut secrets = forms(PASSWORD.as_bytes());
+    secrets.extend(forms(NEW_PASSWORD.as_bytes()));
+    secrets.extend(forms(&scalar(&identity)));
+    secrets.push(b"AGE-SECRET-KEY-1".to_vec());
+    secrets.push(b"age-secret-key-1".to_vec());
+    // That they would be found.
+    let found =
+        secrets.iter().filter(|secret| memchr::memmem::find(identity.as_bytes(), secret).is_some());
+    assert_eq!(found.count(), 1);
+
+    let run = |arguments: &[&str]| site.run(arguments);
+    said.extend([
+        run(&["passwd", "alice", "--password-file", &password, "--new-password-file", &new]).good(),
+        run(&["passwd", "alice", "--password-file", &wrong, "--new-password-file", &new]),
+        run(&["enroll", "alice", "--password-file", &password]),
+        run(&["identity", "alice", "--password-file", &password]),
+        run(&["unseal", "--password-file", &password, message]),
+        run(&["inspect", message]),
+        run(&["list"]),
+        run(&["check"]),
+        run(&["setup"]),
+        run(&["enroll", "--password", PASSWORD, "bob"]),
+    ]);
+    let last = said.pop().unwrap();
+    assert_eq!(last.status, Some(64), "there is no option for a password");
+    let original = run(&["unseal", "--password-file", &new, message]).good();
+    assert_eq!(original.stdout, opened());
+    said.push(original);
+    said.push(run(&["rename", "alice", "anna"]).good());
+    said.push(run(&["remove", "anna"]).good());
+    for Ran { stdout, stderr, .. } in &said {
+        has_none(&format!("output {stderr:?}"), stdout, &secrets);
+        has_none("an error", stderr.as_bytes(), &secrets);
+    }
+    let files = files_below(&site.path());
+    assert!(files.iter().any(|(path, _)| path.ends_with("private/anna")), "{files:?}");
+    for (path, content) in files {
+        has_none(&path.display().to_string(), &content, &secrets);
+    }
+}
+
+/// The site's own secrets are in their files and nowhere else.
+#[test]
+fn pepper_and_sealing_key_stay_where_they_are() {
+    let site = Site::new();
+    let setup = site.run(["setup"]).good();
+    site.enroll("alice", b"pw").good();
+    let outputs =
+        [setup, site.run(["check"]), site.run(["list"]), site.deliver(&["--recipient", "alice"])];
+    for name in ["pepper", "sealing.key"] {
+        let text = fs::read_to_string(site.join(name)).unwrap();
+        let words = text.split_whitespace().filter_map(|word| STANDARD.decode(word).ok());
+        let secrets: Vec<_> =
+            words.filter(|word| word.len() == 32).flat_map(|word| forms(&word)).collect();
+        assert!(!secrets.is_empty());
+        for ran in &outputs {
+            has_none(&ran.stderr, &ran.stdout, &secrets);
+        }
+        for (path, content) in files_below(&site.path()) {
+            if !path.ends_with(name) {
+                has_none(&path.display().to_string(), &content, &secrets);
+            }
+        }
+    }
+}
