@@ -42,7 +42,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 
 /// From the lock on: before it, nothing is written.
 fn split_at_lock(calls: Vec<Call>) -> (Vec<Call>, Vec<Call>) {
-    let lock = calls.iter().position(|call| call.line.contains("\".lock\"")).unwrap();
+    let lock = calls.iter().position(|call| call.name == "flock").unwrap();
     let mut before = calls;
     let after = before.split_off(lock);
     assert!(after.iter().any(|call| call.name == "fsync"), "{after:?}");

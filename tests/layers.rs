@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 6] = [
     &[],
     &["seal", "keys", "config"],
     &["age", "message", "user"],
-    &["log", "secret", "sys", "fault"],
+    &["log", "secret", "sys", "fault", "manual"],
 ];
 /// Who may use whom inside a layer.
 const EXCEPTIONS: [(&str, &str); 1] = [("sys", "secret")];

@@ -149,7 +149,7 @@ fn after_a_change_only_the_new_one_unlocks_the_same_keys() {
 #[test]
 fn of_changes_at_once_one_wins() {
     let site = site();
-    let lock = fs::File::create(site.private(".lock")).unwrap();
+    let lock = fs::File::open(site.private("")).unwrap();
     lock.lock().unwrap();
     let old = site.file("old", PASSWORD);
     let news: [&[u8]; 3] = [b"first", b"second", b"third"];

@@ -7,7 +7,7 @@ use crate::config::Unenrolled;
 use crate::lifecycle::accounts;
 use crate::user;
 
-use super::exit::Failure;
+use super::exit::{Failure, complain, say};
 use super::site::{Site, now, shown_time};
 use super::usage::{Rename, User};
 
@@ -16,9 +16,9 @@ pub(super) fn list(config: Option<&Path>) -> Result<ExitCode, Failure> {
     for account in accounts::list(&site.keys()?)? {
         let generation = account.generation.map_or_else(|| "?".to_owned(), |n| n.to_string());
         let set = account.password_set.map_or_else(|| "?".to_owned(), shown_time);
-        println!("{}  generation {generation}, password set {set}", account.user);
+        say(format_args!("{}  generation {generation}, password set {set}", account.user))?;
         if let Some(problem) = account.problem {
-            println!("  problem: {problem}");
+            say(format_args!("  problem: {problem}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -28,7 +28,7 @@ pub(super) fn remove(config: Option<&Path>, arguments: &User) -> Result<ExitCode
     let site = Site::load(config)?;
     let user = site.user(&arguments.user)?;
     let kept = site.keys()?.archive(&user, now())?;
-    println!("keys of {user} archived in {}", kept.display());
+    say(format_args!("keys of {user} archived in {}", kept.display()))?;
     warn_of_plain_mail(&site, &user);
     Ok(ExitCode::SUCCESS)
 }
@@ -41,7 +41,7 @@ pub(super) fn rename(config: Option<&Path>, arguments: &Rename) -> Result<ExitCo
         return Err(Failure::argument(format!("{old} and {new} are the same user")));
     }
     site.keys()?.rename(&old, &new)?;
-    println!("{old} is {new} from now on; mail to {old} finds no key any more");
+    say(format_args!("{old} is {new} from now on; mail to {old} finds no key any more"))?;
     warn_of_plain_mail(&site, &old);
     Ok(ExitCode::SUCCESS)
 }
@@ -49,8 +49,7 @@ pub(super) fn rename(config: Option<&Path>, arguments: &Rename) -> Result<ExitCo
 /// Where policy passes what has no key, a name without one is plaintext from now on.
 fn warn_of_plain_mail(site: &Site, name: &user::User) {
     if site.config.delivery.unenrolled == Unenrolled::Pass {
-        eprintln!(
-            "nightsafe: warning: mail to {name} is stored unsealed from now on ([delivery] unenrolled)"
-        );
+        let plain = format!("mail to {name} is stored unsealed from now on");
+        complain("warning", &format!("{plain} ([delivery] unenrolled)"));
     }
 }

@@ -14,7 +14,7 @@ use crate::seal::{Ring, SealingKey};
 
 use crate::sys::process;
 
-use super::exit::Failure;
+use super::exit::{Failure, say};
 
 /// The lines so far.
 struct Lines {
@@ -22,16 +22,16 @@ struct Lines {
 }
 
 impl Lines {
-    fn line(&mut self, subject: &str, found: Result<String, Failure>) {
-        match found {
-            Ok(text) => println!("ok     {subject}: {text}"),
-            Err(failure) => {
-                self.good = false;
-                println!("ERROR  {subject}: {}", failure.error());
-                if let Some(hint) = failure.advice() {
-                    println!("       {hint}");
-                }
-            }
+    fn line(&mut self, subject: &str, found: Result<String, Failure>) -> Result<(), Failure> {
+        let failure = match found {
+            Ok(text) => return say(format_args!("ok     {subject}: {text}")),
+            Err(failure) => failure,
+        };
+        self.good = false;
+        say(format_args!("ERROR  {subject}: {}", failure.error()))?;
+        match failure.advice() {
+            Some(hint) => say(format_args!("       {hint}")),
+            None => Ok(()),
         }
     }
 }
@@ -41,21 +41,21 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(path)?;
     let name = path.unwrap_or(Path::new(DEFAULT_PATH));
     let read = if name.exists() { "read" } else { "not there, the defaults hold" };
-    lines.line("configuration", Ok(format!("{} {read}", name.display())));
-    lines.line("[seal]", sealing(&config));
-    lines.line("[users]", users(&config));
-    lines.line("sealing key", sealing_key(&config));
-    lines.line("pepper", pepper(&config));
-    lines.line("public keys", public_keys(&config));
+    lines.line("configuration", Ok(format!("{} {read}", name.display())))?;
+    lines.line("[seal]", sealing(&config))?;
+    lines.line("[users]", users(&config))?;
+    lines.line("sealing key", sealing_key(&config))?;
+    lines.line("pepper", pepper(&config))?;
+    lines.line("public keys", public_keys(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
-        Err(error) => lines.line("key records", Err(error.into())),
+        Err(error) => lines.line("key records", Err(error.into()))?,
         Ok(keys) => {
-            lines.line("key records", key_records(&keys, &config));
+            lines.line("key records", key_records(&keys, &config))?;
             for account in accounts::list(&keys)? {
                 if let Some(problem) = account.problem {
                     let found = Failure::data(problem)
                         .hint("restore what is missing or older from the backup");
-                    lines.line(&format!("user {}", account.user), Err(found));
+                    lines.line(&format!("user {}", account.user), Err(found))?;
                 }
             }
         }

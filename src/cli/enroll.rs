@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::lifecycle::enroll::enroll;
 
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::password;
 use super::site::{Site, now};
 use super::usage::Enroll;
@@ -17,6 +17,6 @@ pub(super) fn run(config: Option<&Path>, arguments: &Enroll) -> Result<ExitCode,
     let file = arguments.password.password_file.as_deref();
     let password = password::ask_new(file, user.as_str())?;
     let public = enroll(&keys, &user, password.expose(), &pepper, now())?;
-    println!("{}", public.key);
+    say(format_args!("{}", public.key))?;
     Ok(ExitCode::SUCCESS)
 }

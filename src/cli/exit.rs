@@ -2,7 +2,7 @@
 //! Both in lower case, without a full stop; the error names the file, address or setting.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -109,12 +109,22 @@ impl Failure {
 
     /// Says it and ends.
     pub(super) fn exit(&self) -> ExitCode {
-        eprintln!("nightsafe: error: {}", self.error);
+        complain("error", &self.error);
         if let Some(hint) = &self.hint {
-            eprintln!("nightsafe: hint: {hint}");
+            complain("hint", hint);
         }
         ExitCode::from(self.status)
     }
+}
+
+/// One line on standard error. Where nobody reads it, the status still speaks.
+pub(super) fn complain(kind: &str, text: &dyn Display) {
+    let _ = writeln!(io::stderr(), "nightsafe: {kind}: {text}");
+}
+
+/// One line on standard output.
+pub(super) fn say(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{line}").map_err(|cause| Failure::output(&cause))
 }
 
 /// How a command ends that had something to show.
@@ -241,18 +251,20 @@ impl From<DirectoryError> for Failure {
 
 impl From<LoginError> for Failure {
     fn from(error: LoginError) -> Self {
-        let LoginError::Unlock { ref cause, .. } = error else {
-            let LoginError::Directory(error) = error else { return Self::data(error) };
-            return error.into();
-        };
-        match cause {
-            UnlockError::WrongPassword | UnlockError::NoPassword => {
-                Self::new(status::NO_PERMISSION, &error)
-            }
-            UnlockError::OtherPepper { .. } => Self::config(error)
-                .hint("[keys] pepper must be the one of the time when the user enrolled"),
-            UnlockError::Damaged => Self::data(error).hint(RESTORE),
-            UnlockError::OutOfMemory => Self::temporary(error),
+        let failure = Self::new(status::NO_PERMISSION, &error);
+        match error {
+            LoginError::Directory(error) => error.into(),
+            LoginError::Begun(user) => failure
+                .hint(format!("enroll with that password, or start anew: nightsafe remove {user}")),
+            LoginError::Unlock { cause, .. } => match cause {
+                UnlockError::WrongPassword | UnlockError::NoPassword => failure,
+                UnlockError::OtherPepper { .. } => Self { status: status::CONFIG, ..failure }
+                    .hint("[keys] pepper must be the one of the time when the user enrolled"),
+                UnlockError::Damaged => {
+                    Self { status: status::DATA_ERROR, ..failure }.hint(RESTORE)
+                }
+                UnlockError::OutOfMemory => Self { status: status::TEMPORARY_FAILURE, ..failure },
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::seal::{Outer, Ring};
 
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::site::{Site, shown_time};
 use super::unseal::read_message;
 use super::usage::Inspect;
@@ -22,16 +22,16 @@ pub(super) fn run(config: Option<&Path>, arguments: &Inspect) -> Result<ExitCode
         Err(error) => format!("not checked: {error}"),
     };
     if let Some(claims) = outer.claims() {
-        println!("sealed for   {}", claims.user);
-        println!("sealed at    {}", shown_time(claims.sealed_at));
-        println!("sealed by    key {}", claims.key);
-        println!("original     {} octets", claims.size);
+        say(format_args!("sealed for   {}", claims.user))?;
+        say(format_args!("sealed at    {}", shown_time(claims.sealed_at)))?;
+        say(format_args!("sealed by    key {}", claims.key))?;
+        say(format_args!("original     {} octets", claims.size))?;
     }
     let (summary, body) = outer.sealed_sizes();
     let summary =
         summary.map_or_else(|| "none".to_owned(), |octets| format!("{octets} octets of age"));
-    println!("body         {body} octets of age");
-    println!("summary      {summary}");
-    println!("signature    {verdict}");
+    say(format_args!("body         {body} octets of age"))?;
+    say(format_args!("summary      {summary}"))?;
+    say(format_args!("signature    {verdict}"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::lifecycle::passwd::change;
 
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::password;
 use super::site::{Site, now};
 use super::usage::Passwd;
@@ -24,6 +24,6 @@ pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode,
     let old = password::ask(old, user.as_str())?;
     let new = password::ask_new(new, user.as_str())?;
     change(&keys, &user, old.expose(), new.expose(), &pepper, now())?;
-    println!("password of {user} changed");
+    say(format_args!("password of {user} changed"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,17 +8,17 @@ use crate::config::Config;
 use crate::lifecycle::setup::setup;
 use crate::seal::Ring;
 
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::usage::Setup;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, Failure> {
     let keys = Config::load(config)?.keys;
     let group = arguments.delivery_group.as_deref().map(group_number).transpose()?;
     for (path, is_new) in setup(&keys.directory, &keys.pepper, &keys.sealing_key, group)? {
-        println!("{} {}", if is_new { "made    " } else { "is there" }, path.display());
+        say(format_args!("{} {}", if is_new { "made    " } else { "is there" }, path.display()))?;
     }
-    println!();
-    println!("Back up, apart from the mail and the pepper apart from the keys:");
+    say(format_args!(""))?;
+    say(format_args!("Back up, apart from the mail and the pepper apart from the keys:"))?;
     let ring = Ring::path_beside(&keys.sealing_key);
     let secrets = [
         (&keys.directory, "without it no mail can be read"),
@@ -27,7 +27,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
         (&ring, "verifies what was sealed"),
     ];
     for (path, why) in secrets {
-        println!("  {}\n      {why}", path.display());
+        say(format_args!("  {}\n      {why}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use crate::keys::record::Record;
 use crate::lifecycle::unlock::disagreement;
 use crate::user::{Canonical, User};
 
-use super::exit::Failure;
+use super::exit::{Failure, complain};
 
 /// Configuration and rules.
 pub(super) struct Site {
@@ -42,7 +42,7 @@ impl Site {
 /// Says where record and public half disagree: a login is when somebody looks.
 pub(super) fn warn_of_disagreement(keys: &KeyDirectory, user: &User, record: &Record) {
     if let Ok(Some(problem)) = disagreement(keys, user, record) {
-        eprintln!("nightsafe: warning: {problem}");
+        complain("warning", &problem);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::seal::{self, Outer, Ring, Trust, UnsealError};
 use crate::sys::file;
 use crate::user::User;
 
-use super::exit::Failure;
+use super::exit::{Failure, complain};
 use super::password;
 use super::site::{Site, warn_of_disagreement};
 use super::usage::Unseal;
@@ -58,7 +58,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Unseal) -> Result<ExitCode,
     let unsealed = seal::unseal(&stored, &keys, trust)?;
     drop(stored);
     if let Some(doubt) = &unsealed.doubt {
-        eprintln!("nightsafe: warning: this site does not vouch for it: {doubt}");
+        complain("warning", &format!("this site does not vouch for it: {doubt}"));
     }
     let mut out = io::stdout().lock();
     let written = out.write_all(unsealed.message.expose()).and_then(|()| out.flush());

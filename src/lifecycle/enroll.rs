@@ -3,7 +3,7 @@
 use crate::keys::files::{DirectoryError, KeyDirectory};
 use crate::keys::pepper::Pepper;
 use crate::keys::public::PublicHalf;
-use crate::keys::record::Record;
+use crate::keys::record::{Record, UnlockError};
 use crate::user::User;
 
 use super::unlock::LoginError;
@@ -24,9 +24,10 @@ pub fn enroll(
         return Err(DirectoryError::Exists(user.clone()).into());
     }
     if let Some(interrupted) = keys.record(user)? {
-        interrupted
-            .unlock(password, pepper)
-            .map_err(|cause| LoginError::Unlock { user: user.clone(), cause })?;
+        interrupted.unlock(password, pepper).map_err(|cause| match cause {
+            UnlockError::WrongPassword => LoginError::Begun(user.clone()),
+            cause => LoginError::Unlock { user: user.clone(), cause },
+        })?;
         keys.publish(user)?;
         return public_of(keys, user, &interrupted);
     }

@@ -57,6 +57,8 @@ pub fn disagreement(
 pub enum LoginError {
     /// The key directory did not give the record.
     Directory(DirectoryError),
+    /// An enrolment was begun with another password, and not finished.
+    Begun(User),
     /// The record did not unlock.
     Unlock {
         /// Whose.
@@ -76,6 +78,9 @@ impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(error) => error.fmt(f),
+            Self::Begun(user) => {
+                write!(f, "an enrolment of {user} was begun with another password and not finished")
+            }
             Self::Unlock { user, cause } => write!(f, "cannot unlock the keys of {user}: {cause}"),
         }
     }
