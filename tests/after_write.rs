@@ -63,7 +63,7 @@ fn until_it_succeeds_nobody_is_enrolled() {
     let record = site.private("alice").display().to_string();
     let says = [&record, "[keys] after_write (sh) failed", "exit status: 3"];
     let ran = site.enroll("alice", b"pw").fails(75, &says);
-    assert!(ran.stderr.contains("nightsafe: hint: mend the command"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("mend the command, then run this again"), "{}", ran.stderr);
     assert!(site.private("alice").exists() && !site.public("alice").exists());
     assert_eq!(site.deliver(&["--recipient", "alice"]).status, Some(75));
     site.enroll("alice", b"pw").fails(75, &says);
@@ -72,7 +72,7 @@ fn until_it_succeeds_nobody_is_enrolled() {
     assert!(!site.public("alice").exists());
     // Mended: the same password finishes it, another does not.
     write(&site, "");
-    site.enroll("alice", b"other").fails(77, &["wrong password"]);
+    site.enroll("alice", b"other").fails(77, &["begun with another password"]);
     assert!(!site.public("alice").exists());
     site.enroll("alice", b"pw").good();
     assert_eq!(site.unseal("alice", b"pw", &site.seal("alice")).good().stdout, opened());
@@ -80,12 +80,14 @@ fn until_it_succeeds_nobody_is_enrolled() {
 }
 
 #[test]
-fn a_change_it_did_not_copy_is_said() {
+fn a_change_it_did_not_copy_is_taken_back() {
     let site = site("");
     site.enroll("alice", b"pw").good();
     write(&site, "exit 1");
-    site.passwd("alice", b"pw", b"new").fails(75, &["is written, but [keys] after_write"]);
-    assert!(site.unlocks("alice", b"new") && !site.unlocks("alice", b"pw"));
+    let before = fs::read(site.private("alice")).unwrap();
+    site.passwd("alice", b"pw", b"new").fails(75, &["[keys] after_write", "exit status: 1"]);
+    assert_eq!(fs::read(site.private("alice")).unwrap(), before);
+    assert!(site.unlocks("alice", b"pw") && !site.unlocks("alice", b"new"));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn enroll_killed_anywhere() {
         } else {
             assert_eq!(site.deliver(&["--recipient", &user]).status, Some(75));
             if record {
-                site.enroll(&user, b"other").fails(77, &[&user, "wrong password"]);
+                site.enroll(&user, b"other").fails(77, &[&user, "begun with another password"]);
             }
             site.enroll(&user, b"pw").good();
         }
@@ -225,6 +225,7 @@ fn rename_and_remove_killed_anywhere_can_be_repeated() {
         let site = Site::new();
         site.enroll("alice", b"pw").good();
         let keys = files_below(&site.join("keys"));
+        let pepper = fs::read(site.join("pepper")).unwrap();
         let (_, after) = split_at_lock(calls(&site, arguments, b""));
         for call in after {
             let site = Site::new();
@@ -233,6 +234,7 @@ fn rename_and_remove_killed_anywhere_can_be_repeated() {
                 let content = keys.iter().find(|(path, _)| path.ends_with(name));
                 fs::write(site.join(&format!("keys/{name}")), &content.unwrap().1).unwrap();
             }
+            fs::write(site.join("pepper"), &pepper).unwrap();
             call.killed(&site, arguments, b"");
             let again = site.run(arguments);
             let done = again.status == Some(67);
@@ -242,7 +244,7 @@ fn rename_and_remove_killed_anywhere_can_be_repeated() {
                 assert!(site.private("anna").exists() && site.public("anna").exists(), "{call:?}");
                 site.run(["check"]).good();
             } else {
-                let kept = files_below(&site.join("keys/archive"));
+                let kept = files_below(&site.join("keys/private/.archive"));
                 assert_eq!(kept.len(), 2, "{call:?}");
             }
         }

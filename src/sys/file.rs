@@ -88,7 +88,8 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     let above = above.unwrap_or(Path::new("."));
     make_folder(above, 0o755)?;
     let failed = |cause| FileError::new("create folder", path, cause);
-    DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
+    DirBuilder::new().mode(mode).create(path).map_err(failed)?;
+    // Again, for what the umask took off.
     std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
     Folder::open(above)?.sync()
 }
