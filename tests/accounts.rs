@@ -1,11 +1,4 @@
 //! Accounts: removed, renamed, and found by the rules of `[users]`, through delivery and login.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

@@ -1,11 +1,4 @@
 //! `[keys] after_write`: no mail is sealed to a key before the site's own copy of it is safe.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

@@ -1,11 +1,4 @@
 //! The stock `age` and `age-keygen` read what we write, and we read what they write.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,5 @@
 //! What is written comes back, in whatever pieces; what is altered or cut never comes back as something
 //! else.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 use nightsafe::age::{
     CHUNK_LEN, Decryptor, Encryptor, Error, HeaderError, MAX_STANZAS, PayloadError, PublicKey,

@@ -1,12 +1,5 @@
 //! The CCTV age vectors: for every file the kind of the outcome, and exactly the plaintext that may
 //! come out, however the file is cut into pieces.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 use std::fmt::Write as _;
 use std::io::Read as _;

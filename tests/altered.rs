@@ -1,11 +1,4 @@
 //! What was altered opens as what it was, or not at all: every octet, every length, every order.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

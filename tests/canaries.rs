@@ -1,11 +1,4 @@
 //! The search for canaries finds them: else the tests that find none would prove nothing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod site;
 

@@ -1,12 +1,5 @@
 //! The configuration file: the example shows every setting at its default, and a wrong file is
 //! refused for the right reason.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

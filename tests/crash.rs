@@ -1,12 +1,5 @@
 //! The program killed at every file operation, and every file operation failing: the old password or
 //! the new one unlocks, and no mail is sealed to a key that can vanish.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

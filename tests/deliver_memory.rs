@@ -1,11 +1,4 @@
 //! A message of 100 MiB passes, and `deliver` needs no more memory for it than is promised.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

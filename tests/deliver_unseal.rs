@@ -1,11 +1,4 @@
 //! Messages through the program: what `deliver` hands to each next hop, `unseal` gives back.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

@@ -1,11 +1,4 @@
 //! Pieces of other messages, other users and other sites: each is refused, and for the right reason.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

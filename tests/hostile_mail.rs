@@ -1,11 +1,4 @@
 //! Whatever bytes arrive: taking them apart never panics, and what is found lies where it must.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

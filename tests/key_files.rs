@@ -1,11 +1,4 @@
 //! Key files that are damaged, swapped, or not files at all: a clear error, mail deferred, no hang.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

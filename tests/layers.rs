@@ -1,11 +1,4 @@
 //! The layout: dependencies go strictly downward, and what the design forbids a module it cannot do.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod source;
 

@@ -1,12 +1,5 @@
 //! No message takes much longer to seal than its size explains: whoever sends mail chooses its shape,
 //! and delivery waits for it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

@@ -1,11 +1,4 @@
 //! Handing on over LMTP, to a server that answers as it is told.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

@@ -1,11 +1,4 @@
 //! Passwords through the program: which ones work, what a wrong one gets, and two changes at once.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

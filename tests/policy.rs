@@ -1,11 +1,4 @@
 //! Whose mail is sealed, passed, deferred or rejected, and the next hops that need no server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

@@ -1,12 +1,5 @@
 //! The main job with real servers: mail comes in at Postfix, is sealed, lies in a Cyrus mailbox or a
 //! Maildir with nothing readable around it, and comes back byte for byte with the owner's password.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod site;
 

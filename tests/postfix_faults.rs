@@ -1,12 +1,5 @@
 //! Processes that die in the middle of a delivery, under a real Postfix: nothing is lost, nothing is
 //! delivered in part, nothing is left in plaintext.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod site;
 

@@ -1,13 +1,6 @@
 //! What Postfix makes of each outcome of a delivery, read from its log. Each trouble is provoked, then
 //! mended: afterwards the message is delivered once, still queued, or bounced on purpose, and at no
 //! time is anything of it readable in the store.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod site;
 

@@ -1,12 +1,5 @@
 //! Every message comes back byte for byte from the library, however a store kept it, and its summary
 //! agrees with it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

@@ -1,12 +1,5 @@
 //! Sealed messages that are kept for ever: what this version sealed, every later version opens, and
 //! the stock tools too. `fixtures/vectors/README.md` tells what is in the files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

@@ -1,12 +1,5 @@
 //! A process that holds a password shows it to nobody: not in its arguments or environment, not to a
 //! debugger of the same user, not in a core dump.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

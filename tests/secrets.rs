@@ -1,11 +1,4 @@
 //! Secrets show nowhere: not in Debug output, not in files, and in no output but that of `identity`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

@@ -1,11 +1,4 @@
 //! `setup`: what it makes, with which modes, and what it refuses to make.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod support;
 

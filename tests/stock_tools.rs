@@ -1,12 +1,5 @@
 //! Nobody needs nightsafe to read what it sealed: text tools, `base64`, `age` and `zstd` open it with
 //! an exported identity. This must hold for ever.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

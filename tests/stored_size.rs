@@ -1,6 +1,5 @@
 //! What sealing does to the size of stored mail, everything of the stored file counted: total over total
 //! by kind of mail, as a Maildir stores it (with LF) and as Cyrus does (with CRLF).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::fs;
 use std::path::Path;

@@ -1,12 +1,5 @@
 //! What the program says, and how it ends, when it does not open a message; and that nothing of the
 //! message comes out then.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
 
 mod seal_support;
 

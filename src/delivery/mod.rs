@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod pipe;
 pub mod policy;
 pub mod site;
+mod smtp;
 
 use std::fmt::Display;
 

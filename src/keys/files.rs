@@ -12,8 +12,9 @@ use crate::secret;
 use crate::sys::file::{FileError, Folder, Lock, Ownership};
 use crate::user::User;
 
+use super::error::RecordError;
 use super::public::{PublicError, PublicFolder, PublicHalf};
-use super::record::{Record, RecordError};
+use super::record::Record;
 use super::site::{self, SiteError};
 
 const MAX_RECORD_BYTES: u64 = 1024 * 1024;

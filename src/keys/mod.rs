@@ -5,6 +5,7 @@
 //! written unlocked.
 
 pub mod directory;
+pub mod error;
 pub mod files;
 pub mod kdf;
 pub mod pepper;

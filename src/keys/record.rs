@@ -13,6 +13,7 @@ use crate::age::{PublicKey, SecretKey};
 use crate::secret::Secret;
 use crate::user::User;
 
+use super::error::{RecordError, UnlockError};
 use super::pepper::Pepper;
 use super::public::PublicHalf;
 use super::sealed::{self, FORMAT, Place};
@@ -299,73 +300,6 @@ fn mac_is_right(root: &Secret<32>, body: &Body, tag: &str) -> bool {
     let tag = STANDARD.decode(tag).unwrap_or_default();
     keyed(root, body).is_some_and(|mac| mac.verify_slice(&tag).is_ok())
 }
-
-/// A record that is of no use, or could not be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordError {
-    /// It is not a key record.
-    Malformed,
-    /// It is of another version of the format.
-    OtherFormat(String),
-    /// It is another user's.
-    OtherUser,
-    /// Argon2 did not run.
-    Kdf,
-    /// A slot's public key is of no use.
-    BadSlotKey,
-}
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed => f.write_str("is no key record, or was altered"),
-            Self::OtherFormat(format) => {
-                write!(f, "has format {format:?}; this version reads {FORMAT}")
-            }
-            Self::OtherUser => f.write_str("is another user's key record"),
-            Self::Kdf => f.write_str("not enough memory for argon2id"),
-            Self::BadSlotKey => f.write_str("a slot of it has a key of no use"),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
-
-/// Why a record did not unlock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnlockError {
-    /// The password is another.
-    WrongPassword,
-    /// No slot takes a password.
-    NoPassword,
-    /// The record was made with another pepper.
-    OtherPepper {
-        /// The pepper's id in the record.
-        wanted: String,
-        /// The id of the one that was given.
-        found: String,
-    },
-    /// The password is right, and the record was altered.
-    Damaged,
-    /// There is no memory for Argon2.
-    OutOfMemory,
-}
-
-impl fmt::Display for UnlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongPassword => f.write_str("wrong password"),
-            Self::NoPassword => f.write_str("no slot takes a password"),
-            Self::OtherPepper { wanted, found } => {
-                write!(f, "the key record needs pepper {wanted}, and this one is {found}")
-            }
-            Self::Damaged => f.write_str("the key record was altered or is damaged"),
-            Self::OutOfMemory => f.write_str("not enough memory for argon2id"),
-        }
-    }
-}
-
-impl std::error::Error for UnlockError {}
 
 #[cfg(test)]
 mod tests {

@@ -9,9 +9,9 @@ use crate::age::{self, PublicKey, SecretKey, Stanza};
 use crate::secret::{self, Secret};
 use crate::user::User;
 
+use super::error::{RecordError, UnlockError};
 use super::kdf::{self, Cost};
 use super::pepper::Pepper;
-use super::record::{RecordError, UnlockError};
 use super::sealed::{self, Place};
 
 /// What unlocks a slot.

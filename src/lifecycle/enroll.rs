@@ -1,9 +1,10 @@
 //! Enrolment: a new user's key pair. From then on all of his mail is sealed.
 
+use crate::keys::error::UnlockError;
 use crate::keys::files::{DirectoryError, KeyDirectory};
 use crate::keys::pepper::Pepper;
 use crate::keys::public::PublicHalf;
-use crate::keys::record::{Record, UnlockError};
+use crate::keys::record::Record;
 use crate::user::User;
 
 use super::unlock::LoginError;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use crate::keys::error::UnlockError;
 use crate::keys::files::{DirectoryError, KeyDirectory};
 use crate::keys::pepper::Pepper;
-use crate::keys::record::{Record, UnlockError, Unlocked};
+use crate::keys::record::{Record, Unlocked};
 use crate::user::User;
 
 /// Unlocks the keys of `user`.

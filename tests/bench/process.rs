@@ -1,6 +1,5 @@
 //! What a delivery costs as a whole process, as a ratio to `age -r`, `gpg --encrypt` and `cat`: each
 //! reads a warm file and writes to memory. `cargo bench --bench process`
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "rounds.rs"]
 mod rounds;

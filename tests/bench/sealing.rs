@@ -1,6 +1,5 @@
 //! What sealing costs in this process, as a ratio to the raw steps that it cannot do without:
 //! compression, one X25519 stanza, the cipher, base64. `cargo bench --bench sealing`
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 #[path = "rounds.rs"]
 mod rounds;

@@ -13,6 +13,8 @@ use smtp_proto::{EXT_8BIT_MIME, EXT_SMTP_UTF8, EhloResponse, Response};
 
 use crate::user::User;
 
+use crate::delivery::smtp::{DotStuffed, path};
+
 use super::{BUFFER_BYTES, Letter, NextHop, Refusal};
 
 /// How long a reply or a write may take (RFC 5321 §4.5.3.2 has five minutes for most).
@@ -297,124 +299,9 @@ fn connect(address: &Address) -> io::Result<Box<dyn Socket>> {
     Ok(socket)
 }
 
-/// The address as it stands between angle brackets, its local part quoted where it must be (RFC 5321
-/// §4.1.2). `None` for one with control characters.
-fn path(address: &str) -> Option<String> {
-    if address.chars().any(char::is_control) {
-        return None;
-    }
-    let (local, domain) = match address.rsplit_once('@') {
-        Some((local, domain)) => (local, Some(domain)),
-        None => (address, None),
-    };
-    let is_atom =
-        |c: char| c.is_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let local = if is_quoted_string(local) || local.chars().all(is_atom) {
-        local.to_owned()
-    } else {
-        format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\""))
-    };
-    if domain.is_some_and(|domain| domain.contains(['>', '<', ' '])) {
-        return None;
-    }
-    Some(domain.map_or_else(|| local.clone(), |domain| format!("{local}@{domain}")))
-}
-
-/// Whether `local` is one quoted string and nothing else (RFC 5321 §4.1.2): no quote inside that is not
-/// escaped.
-fn is_quoted_string(local: &str) -> bool {
-    let Some(inside) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return false;
-    };
-    let mut characters = inside.chars();
-    while let Some(character) = characters.next() {
-        let escaped = character == '\\' && characters.next().is_some();
-        if !escaped && matches!(character, '"' | '\\') {
-            return false;
-        }
-    }
-    true
-}
-
-/// Doubles the dot at the beginning of a line and ends with a line of one dot (RFC 5321 §4.5.2).
-struct DotStuffed<W: Write> {
-    out: W,
-    at_line_start: bool,
-    after_cr: bool,
-}
-
-impl<W: Write> DotStuffed<W> {
-    fn new(out: W) -> Self {
-        Self { out, at_line_start: true, after_cr: false }
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if !self.at_line_start {
-            self.out.write_all(b"\r\n")?;
-        }
-        self.out.write_all(b".\r\n")?;
-        self.out.flush()
-    }
-}
-
-impl<W: Write> Write for DotStuffed<W> {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        for line in piece.split_inclusive(|byte| *byte == b'\n') {
-            if self.at_line_start && line.starts_with(b".") {
-                self.out.write_all(b".")?;
-            }
-            self.out.write_all(line)?;
-            // Only CRLF ends a line; a bare LF is data.
-            let ended = line.strip_suffix(b"\n");
-            self.at_line_start = ended
-                .is_some_and(|text| text.ends_with(b"\r") || (text.is_empty() && self.after_cr));
-            self.after_cr = line.ends_with(b"\r");
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stuffed(pieces: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut out = DotStuffed::new(&mut bytes);
-        for piece in pieces {
-            out.write_all(piece).unwrap();
-        }
-        out.finish().unwrap();
-        bytes
-    }
-
-    #[test]
-    fn dots() {
-        assert_eq!(stuffed(&[b".a\r\n..\r\nb."]), b"..a\r\n...\r\nb.\r\n.\r\n");
-        assert_eq!(stuffed(&[b"a\r", b"\n", b".", b"\r\n"]), b"a\r\n..\r\n.\r\n");
-        assert_eq!(stuffed(&[b"a\n.b\r\n"]), b"a\n.b\r\n.\r\n");
-        assert_eq!(stuffed(&[]), b".\r\n");
-    }
-
-    #[test]
-    fn paths() {
-        assert_eq!(path("alice+x@example.org").unwrap(), "alice+x@example.org");
-        assert_eq!(path("a b@example.org").unwrap(), "\"a b\"@example.org");
-        assert_eq!(path("a>b\"@x").unwrap(), "\"a>b\\\"\"@x");
-        assert_eq!(path("\"a b\"@x").unwrap(), "\"a b\"@x");
-        assert_eq!(path("\"a\\\"b\"@x").unwrap(), "\"a\\\"b\"@x");
-        assert_eq!(path("\"a\"> X <\"@x").unwrap(), "\"\\\"a\\\"> X <\\\"\"@x");
-        assert_eq!(path("\"@x").unwrap(), "\"\\\"\"@x");
-        assert_eq!(path("").unwrap(), "");
-        assert_eq!(path("jürgen@müller.example").unwrap(), "jürgen@müller.example");
-        for bad in ["a\r\nRCPT TO:<b>@x", "a@x>\n", "a@x> SIZE=1"] {
-            assert_eq!(path(bad), None);
-        }
-    }
 
     #[test]
     fn only_the_mail_itself_is_refused_for_good() {
