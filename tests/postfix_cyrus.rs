@@ -160,3 +160,21 @@ fn the_same_message_twice_is_one_message() {
 
     assert_eq!(cyrus.inbox("alice").len(), 2, "the first two have one Message-ID and one Date");
 }
+
+/// What the tests above show to work, works as a user who can read neither of the two secrets that open
+/// mail, nor the records.
+#[test]
+fn delivery_can_read_nothing_that_opens_mail() {
+    let site = Site::with_users(&["alice"]);
+    let reads = |name: &str| {
+        let mut command = site.command("cat");
+        command.arg(site.join(name)).uid(users().delivery.uid).gid(users().delivery.gid);
+        command.output().unwrap().status.success()
+    };
+    for name in ["keys/private/alice", "keys/private/.nightsafe-site", "etc/pepper"] {
+        assert!(site.join(name).exists() && !reads(name), "{name}");
+    }
+    for name in ["keys/public/alice", "etc/sealing.key", "etc/sealing.ring"] {
+        assert!(reads(name), "{name}");
+    }
+}
