@@ -10,7 +10,7 @@ use site::users::users;
 use site::{Site, maildir, success};
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ fn the_same_message_twice_is_one_message() {
 fn delivery_can_read_nothing_that_opens_mail() {
     let site = Site::with_users(&["alice"]);
     let reads = |name: &str| {
-        let mut command = site.command("cat");
+        let mut command = Command::new("cat");
         command.arg(site.join(name)).uid(users().delivery.uid).gid(users().delivery.gid);
         command.output().unwrap().status.success()
     };
