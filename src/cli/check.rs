@@ -45,10 +45,10 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("[seal]", sealing(&config))?;
     lines.line("[users]", users(&config))?;
     lines.line("sealing key", sealing_key(&config))?;
-    lines.line("pepper", pepper(&config))?;
+    lines.line("pepper", or_hidden(pepper(&config)))?;
     lines.line("public keys", public_keys(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
-        Err(error) => lines.line("key records", Err(error.into()))?,
+        Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {
             lines.line("key records", key_records(&keys, &config))?;
             for account in accounts::list(&keys)? {
@@ -64,6 +64,16 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
         Ok(ExitCode::SUCCESS)
     } else {
         Err(Failure::config("the site is not in order").hint("mend the lines marked ERROR"))
+    }
+}
+
+/// Delivery's own user must not be able to read what opens mail; told so, it is in order.
+fn or_hidden(found: Result<String, Failure>) -> Result<String, Failure> {
+    match found {
+        Err(failure) if failure.is_permission() && !process::is_root() => {
+            Ok("not readable by this user, as it should be for delivery".into())
+        }
+        other => other,
     }
 }
 
@@ -88,6 +98,7 @@ fn sealing_key(config: &Config) -> Result<String, Failure> {
         let error = format!("{} does not have key {}", ring.display(), key.id());
         return Err(Failure::config(error).hint("restore the ring from the backup"));
     }
+    closed_to(&Ring::path_beside(path), 0o022)?;
     reachable(path)?;
     Ok(format!("key {} of site {}", key.id(), key.site()))
 }
@@ -102,6 +113,8 @@ fn public_keys(config: &Config) -> Result<String, Failure> {
     let site = SealingKey::load(&config.keys.sealing_key)?;
     let path = PublicFolder::path_below(&config.keys.directory);
     PublicFolder::open(&config.keys.directory, Some(site.site()))?;
+    // Who can write there gets mail sealed to a key of his own.
+    closed_to(&path, 0o022)?;
     reachable(&path)?;
     Ok(format!("{} is of this site", path.display()))
 }

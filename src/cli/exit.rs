@@ -97,6 +97,11 @@ impl Failure {
         Self::new(status::CONFIG, &error)
     }
 
+    /// Whether it is that something may not be read.
+    pub(super) fn is_permission(&self) -> bool {
+        self.status == status::NO_PERMISSION
+    }
+
     /// The error without its hint.
     pub(super) fn error(&self) -> &str {
         &self.error

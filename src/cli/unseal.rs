@@ -23,6 +23,13 @@ const MAX_IDENTITY_BYTES: u64 = 1024 * 1024;
 const MAX_UNSIGNED_BYTES: u64 = 4 << 30;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Unseal) -> Result<ExitCode, Failure> {
+    let stdin = Some(Path::new("-"));
+    let from_stdin = arguments.file.is_none() || arguments.file.as_deref() == stdin;
+    if from_stdin && arguments.password.password_file.as_deref() == stdin {
+        return Err(Failure::argument(
+            "standard input cannot be both the message and the password",
+        ));
+    }
     let stored = read_message(arguments.file.as_deref())?;
     let site = Site::load(config)?;
     let ring = match Ring::load(&site.config.keys.sealing_key) {

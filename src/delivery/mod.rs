@@ -17,7 +17,7 @@ use std::fmt::Display;
 use crate::fault;
 use crate::keys::directory::PublicDirectory;
 use crate::keys::public::PublicHalf;
-use crate::seal::{Draft, Fixed, SealError, SealingKey};
+use crate::seal::{Draft, Fixed, SealError, SealedMessage, SealingKey};
 use crate::secret::SecretBytes;
 use crate::user::{Canonical, User};
 
@@ -67,38 +67,64 @@ impl Delivery<'_> {
     ) -> Vec<Outcome> {
         let recipients = envelope.recipients.iter();
         let decisions: Vec<Decision> = recipients.map(|address| self.decide(address)).collect();
-        let draft = if decisions.iter().any(|decision| matches!(decision, Decision::Seal(..))) {
-            Some(Draft::new(message.expose(), &self.fixed.clear_headers, now))
-        } else {
-            None
-        };
+        let last = decisions.iter().rposition(|decision| matches!(decision, Decision::Seal(..)));
+        let mut draft = last.map(|_| Draft::new(message.expose(), &self.fixed.clear_headers, now));
         fault::point("seal");
         // The message itself is wiped as soon as nobody needs it in the clear.
         let passed = decisions.iter().any(|decision| matches!(decision, Decision::Pass(_)));
         let message = passed.then_some(message);
-        let hand_on = |(address, decision): (&String, Decision)| match (decision, &draft, &message)
-        {
-            (Decision::Refuse(outcome), ..) => outcome,
-            (Decision::Seal(user, half), Some(Ok(draft)), _) => {
-                self.hand_on_sealed(address, &user, &half, draft, hop)
-            }
-            (Decision::Pass(user), _, Some(message)) => {
-                let letter = Letter::Plain { sender: &envelope.sender, message: message.expose() };
-                match hop.hand_on(address, user.as_ref(), &letter) {
-                    Ok(()) => Outcome::passed(),
-                    Err(refusal) => Outcome::from_next_hop(refusal),
+        let mut outcomes = Vec::with_capacity(decisions.len());
+        for (index, (address, decision)) in envelope.recipients.iter().zip(decisions).enumerate() {
+            let (user, sealed) = match decision {
+                Decision::Refuse(outcome) => {
+                    outcomes.push(outcome);
+                    continue;
                 }
+                Decision::Pass(user) => (user, None),
+                Decision::Seal(user, half) => {
+                    let sealed = match &draft {
+                        Some(Ok(draft)) => self.seal(&user, &half, draft),
+                        _ => Err(Outcome::out_of_memory()),
+                    };
+                    (Some(user), Some(sealed))
+                }
+            };
+            if last == Some(index) {
+                // A next hop may want memory of its own.
+                draft = None;
             }
-            (Decision::Seal(..) | Decision::Pass(_), ..) => Outcome::out_of_memory(),
-        };
-        envelope.recipients.iter().zip(decisions).map(hand_on).collect()
+            let outcome = match (sealed, &message) {
+                (Some(Ok(sealed)), _) => {
+                    match hop.hand_on(address, user.as_ref(), &Letter::Sealed(&sealed)) {
+                        Ok(()) => Outcome::sealed(sealed.message_id()),
+                        Err(refusal) => Outcome::from_next_hop(refusal),
+                    }
+                }
+                (Some(Err(outcome)), _) => outcome,
+                (None, Some(message)) => {
+                    let (sender, message) = (envelope.sender.as_str(), message.expose());
+                    match hop.hand_on(address, user.as_ref(), &Letter::Plain { sender, message }) {
+                        Ok(()) => Outcome::passed(),
+                        Err(refusal) => Outcome::from_next_hop(refusal),
+                    }
+                }
+                (None, None) => Outcome::out_of_memory(),
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
     }
 
     /// Who is meant and whether there is a key, then the lists, then the policy.
     fn decide(&self, address: &str) -> Decision {
         let candidates = match self.users.candidates(address) {
             Ok(candidates) => candidates,
-            Err(error) => return self.without_key(None, &error),
+            Err(error) => {
+                return match self.policy.treatment_of(&self.users.name(address)) {
+                    Treatment::Pass => Decision::Pass(None),
+                    Treatment::Seal => self.without_key(None, &error),
+                };
+            }
         };
         for (index, candidate) in candidates.iter().enumerate() {
             match self.keys.find(&candidate.user) {
@@ -129,24 +155,17 @@ impl Delivery<'_> {
         }
     }
 
-    fn hand_on_sealed(
+    fn seal(
         &self,
-        address: &str,
         user: &User,
         half: &PublicHalf,
         draft: &Draft,
-        hop: &mut dyn NextHop,
-    ) -> Outcome {
-        let sealed = match draft.seal_for(user, &half.key, self.site, self.fixed) {
-            Ok(sealed) => sealed,
-            Err(SealError::OutOfMemory) => return Outcome::out_of_memory(),
-            Err(SealError::BadKey) => {
-                return Outcome::look_up_failed(&format!("the public key of {user} is of no use"));
+    ) -> Result<SealedMessage, Outcome> {
+        draft.seal_for(user, &half.key, self.site, self.fixed).map_err(|error| match error {
+            SealError::OutOfMemory => Outcome::out_of_memory(),
+            SealError::BadKey => {
+                Outcome::look_up_failed(&format!("the public key of {user} is of no use"))
             }
-        };
-        match hop.hand_on(address, Some(user), &Letter::Sealed(&sealed)) {
-            Ok(()) => Outcome::sealed(sealed.message_id()),
-            Err(refusal) => Outcome::from_next_hop(refusal),
-        }
+        })
     }
 }

@@ -36,21 +36,39 @@ impl Policy {
         }
     }
 
-    /// How mail to a recipient is treated who may be meant by `readings`, the likeliest first: all of
+    /// How mail to a recipient is treated who may be meant by `readings`, the most exact first: all of
     /// them where nobody is enrolled, else those down to the one that is.
     ///
-    /// A list counts for the address that it names, with and without detail, but not for everybody
-    /// whom the map makes of it. Where two readings disagree, mail is sealed.
+    /// The most exact reading that is in a list decides, and mail is sealed where both lists have it. A
+    /// list counts for the address that it names, with and without detail; to be passed, mail must not
+    /// only reach somebody whom the map makes of another address.
     pub fn treatment(&self, readings: &[Candidate]) -> Treatment {
-        let named = |list: &[String]| readings.iter().any(|reading| list.contains(&reading.name));
-        let meant = |list: &[String]| {
-            named(list) || readings.iter().any(|r| list.iter().any(|name| name == r.user.as_str()))
-        };
-        if named(&self.pass) || self.seal_only.as_ref().is_some_and(|list| !meant(list)) {
-            Treatment::Pass
+        let named = readings.iter().find_map(|reading| {
+            self.listed(&reading.name).or_else(|| match self.listed(reading.user.as_str()) {
+                Some(Treatment::Seal) => Some(Treatment::Seal),
+                _ => None,
+            })
+        });
+        named.unwrap_or(self.unnamed())
+    }
+
+    /// The same for an address that can be no user.
+    pub fn treatment_of(&self, name: &str) -> Treatment {
+        self.listed(name).unwrap_or(self.unnamed())
+    }
+
+    fn listed(&self, name: &str) -> Option<Treatment> {
+        let has = |list: &[String]| list.iter().any(|listed| listed == name);
+        if self.seal_only.as_deref().is_some_and(has) {
+            Some(Treatment::Seal)
         } else {
-            Treatment::Seal
+            has(&self.pass).then_some(Treatment::Pass)
         }
+    }
+
+    /// What happens to everybody whom no list names.
+    fn unnamed(&self) -> Treatment {
+        if self.seal_only.is_some() { Treatment::Pass } else { Treatment::Seal }
     }
 }
 
@@ -82,6 +100,13 @@ mod tests {
         assert_eq!(treat(&pass, "bob+lists@x.org", 9), Treatment::Pass);
         // bob+lists is somebody of his own here: enrolled himself.
         assert_eq!(treat(&pass, "bob+lists@x.org", 1), Treatment::Seal);
+        let both = listed(&["alice@x.org"], &["alice+secret@x.org", "alice@x.org"]);
+        assert_eq!(treat(&both, "alice+secret@x.org", 9), Treatment::Seal);
+        assert_eq!(treat(&both, "alice@x.org", 1), Treatment::Seal);
+        assert_eq!(both.treatment_of("a/b@x.org"), Treatment::Pass);
+        let exact = listed(&["alice@x.org"], &["alice+secret@x.org"]);
+        assert_eq!(treat(&exact, "alice+secret@x.org", 9), Treatment::Seal);
+        assert_eq!(treat(&exact, "alice+other@x.org", 9), Treatment::Pass);
         let pilot = listed(&[], &["alice@x.org"]);
         assert_eq!(treat(&pilot, "ALICE+a@x.org", 9), Treatment::Seal);
         assert_eq!(treat(&pilot, "postmaster@x.org", 1), Treatment::Seal);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// The address as it stands between angle brackets, its local part quoted where it must be (RFC 5321
-/// §4.1.2). `None` for one with control characters.
+/// §4.1.2). `None` for one that no command can carry.
 pub(super) fn path(address: &str) -> Option<String> {
     if address.chars().any(char::is_control) {
         return None;

@@ -5,6 +5,7 @@
 //! before the public half appears. No mail is ever sealed to a key that can vanish.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -19,7 +20,7 @@ use super::site::{self, SiteError};
 
 const MAX_RECORD_BYTES: u64 = 1024 * 1024;
 /// Where removed keys are kept, below the private folder. A dot: no user has such a name.
-const ARCHIVE: &str = ".archive";
+pub const ARCHIVE: &str = ".archive";
 
 /// Both halves of a site's keys. For logins and key care; delivery has no use for it.
 #[derive(Debug)]
@@ -235,7 +236,12 @@ impl KeyDirectory {
     fn after_write(&self, user: &User) -> Result<(), DirectoryError> {
         let Some((program, arguments)) = self.after_write.split_first() else { return Ok(()) };
         let path = self.path_of(user);
-        let run = Command::new(program).args(arguments).arg(&path).stdin(Stdio::null()).status();
+        let run = Command::new(program)
+            .args(arguments)
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(io::stderr())
+            .status();
         let problem = match run {
             Ok(status) if status.success() => return Ok(()),
             Ok(status) => status.to_string(),

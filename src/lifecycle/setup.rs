@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::keys::files::KeyDirectory;
+use crate::keys::files::{ARCHIVE, KeyDirectory};
 use crate::keys::pepper::{Pepper, PepperError};
 use crate::keys::public::PublicFolder;
 use crate::keys::{MARKER, SiteError, new_site};
-use crate::seal::{SealingKey, SiteKeyError};
-use crate::sys::file::{self, FileError};
+use crate::seal::{Ring, SealingKey, SiteKeyError};
+use crate::sys::file::{self, FileError, Folder};
 
 /// What a set-up found or made: the path, and whether it is new.
 pub type Made = Vec<(PathBuf, bool)>;
@@ -33,7 +33,7 @@ pub fn setup(
     if in_use && !marked {
         return Err(SetupError::NoMarker(keys.to_owned()));
     }
-    if sealing_key.exists() && !marked {
+    if !marked && (sealing_key.exists() || Ring::path_beside(sealing_key).exists()) {
         let (keys, sealing_key) = (keys.to_owned(), sealing_key.to_owned());
         return Err(SetupError::NotMounted { keys, sealing_key });
     }
@@ -78,19 +78,14 @@ const REACHABLE: u32 = 0o755;
 /// Gives the public half to the group that delivery runs as, and to nobody else. The setgid bit hands
 /// the group on to every public key made later.
 fn give(public: &Path, group: u32) -> Result<(), FileError> {
-    let failed = |cause| FileError::new("list", public, cause);
-    for entry in std::fs::read_dir(public).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        own_group(&path, group)?;
-        set_mode(&path, 0o640)?;
-    }
+    Folder::open(public)?.give_files(group, 0o640)?;
     own_group(public, group)?;
     set_mode(public, 0o2750)
 }
 
-/// Whether there are key files in it. A marker by itself is what an interrupted set-up leaves.
+/// Whether there are key files in it, or archived ones. A marker by itself is what an interrupted set-up leaves.
 fn has_files(folder: &Path) -> bool {
-    let is_key = |name: &OsStr| !name.as_encoded_bytes().starts_with(b".");
+    let is_key = |name: &OsStr| name == ARCHIVE || !name.as_encoded_bytes().starts_with(b".");
     std::fs::read_dir(folder)
         .is_ok_and(|entries| entries.flatten().any(|entry| is_key(&entry.file_name())))
 }

@@ -154,8 +154,10 @@ pub fn content_type(block: &[u8]) -> Option<ContentType> {
     };
     let boundary = parsed.attribute("boundary").filter(|boundary| !boundary.is_empty());
     let has = |text: &[u8]| memchr::memmem::find(&value, text).is_some();
+    // RFC 2231 §3 splits long values; anything else that does not stand there verbatim is in doubt.
+    let is_split = has(b"oundary*") && value.is_ascii();
     let is_plain = boundary.is_none_or(|boundary| {
-        !has(b"=?")
+        is_split
             || has(format!("\"{boundary}\"").as_bytes())
             || has(format!("={boundary}").as_bytes())
     });
@@ -222,5 +224,9 @@ mod tests {
         assert_eq!(transfer_encoding(commented), "7bit");
         let odd = b"Content-Type: multipart/mixed; boundary=\"=?utf-8?Q?ab?=\"\r\n\r\n";
         assert!(!content_type(odd).unwrap().is_plain);
+        let raw = b"Content-Type: multipart/mixed; boundary=\xfcx\r\n\r\n";
+        assert!(content_type(raw).is_none_or(|found| !found.is_plain));
+        let spaced = b"Content-Type: multipart/mixed; boundary= ab\r\n\r\n";
+        assert!(content_type(spaced).unwrap().is_plain);
     }
 }

@@ -161,7 +161,8 @@ impl SealedMessage {
     /// Its outer Message-ID with brackets, which joins the logs of MTA and store.
     pub fn message_id(&self) -> &str {
         let clear = self.clear.iter().find(|(name, _)| name.eq_ignore_ascii_case("Message-ID"));
-        clear.map_or(self.message_id.as_str(), |(_, value)| value)
+        let clear = clear.map(|(_, value)| value.as_str());
+        clear.filter(|id| is_plain_id(id)).unwrap_or(&self.message_id)
     }
 
     /// Writes it with CRLF line ends.
@@ -183,6 +184,13 @@ impl SealedMessage {
         };
         outer.build().write_to(out)
     }
+}
+
+/// Whether a sender's Message-ID is one that a log can show.
+fn is_plain_id(id: &str) -> bool {
+    const MAX_SHOWN_BYTES: usize = 256;
+    let inside = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
+    id.len() <= MAX_SHOWN_BYTES && inside.is_some_and(|id| id.bytes().all(|b| b.is_ascii_graphic()))
 }
 
 /// Why a message could not be sealed. Nothing was handed on.

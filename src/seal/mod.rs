@@ -1,4 +1,4 @@
-//! The sealed message: sealing and unsealing (DESIGN: the sealed message).
+//! The sealed message: sealing and unsealing (see [`crate::manual::format`]).
 //!
 //! Layer 2. A message's way in: [`Draft`] parses and compresses it once, `Draft::seal_for` makes one
 //! sealed message for each user. Its way out: [`Outer`] takes a stored message apart, the ring
@@ -118,6 +118,25 @@ mod tests {
     }
 
     #[test]
+    fn a_redelivery_an_hour_later_is_the_same() {
+        let site = site();
+        let undated = b"Received: by mx; Tue, 3 Nov 2026 10:00:00 +0100\r\nSubject: x\r\n\r\n";
+        let ancient =
+            b"Received: by mx; Tue, 3 Nov 2026 10:00:00 +0100\r\nDate: 1 Jan 1950 0:00 GMT\r\n\r\n";
+        for message in [MESSAGE, &undated[..], &ancient[..]] {
+            let outer = [1_795_000_000, 1_795_003_600].map(|now| {
+                let draft = Draft::new(message, &site.fixed.clear_headers, now).unwrap();
+                let key = site.alice.public_key();
+                let sealed = draft.seal_for(&site.user, &key, &site.key, &site.fixed).unwrap();
+                let mut stored = Vec::new();
+                sealed.write_to(&mut stored).unwrap();
+                (header::date(&stored), header::message_id(&stored))
+            });
+            assert_eq!(outer[0], outer[1]);
+        }
+    }
+
+    #[test]
     fn survives_stores() {
         let site = site();
         let (stored, _) = site.seal(MESSAGE);
@@ -148,6 +167,20 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
         fn every_sequence_of_bytes_comes_back(message in prop::collection::vec(any::<u8>(), 0..3000)) {
+            let site = site();
+            prop_assert_eq!(site.unseal(&site.seal(&message).0).unwrap(), message);
+        }
+
+        #[test]
+        fn so_do_many(seed in any::<u64>(), len in 60_000_usize..200_000) {
+            // A generator of its own: proptest is slow with as many octets.
+            let mut state = seed | 1;
+            let message: Vec<u8> = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .take(len)
+            .collect();
             let site = site();
             prop_assert_eq!(site.unseal(&site.seal(&message).0).unwrap(), message);
         }

@@ -49,6 +49,11 @@ impl ClearHeaders {
         for field in header::fields(block) {
             let Some(name) = self.0.iter().find(|name| field.is(name)) else { continue };
             let value = text(&field.unfolded()).replace(|c: char| c.is_control(), " ");
+            let folds = value.len() <= MAX_CLEAR_BYTES
+                && value.split(' ').all(|word| word.len() <= MAX_CLEAR_WORD_BYTES);
+            if value.trim().is_empty() || !folds || picked.len() == MAX_CLEAR_FIELDS {
+                continue;
+            }
             // RFC 5322 §3.6: one of each of these; a second one would be somebody's trick.
             let single = FIXED.iter().any(|fixed| field.is(fixed));
             if !(single && picked.iter().any(|(picked, _)| picked == name)) {
@@ -61,6 +66,13 @@ impl ClearHeaders {
 
 /// The fields that the outer message has once, unless the original's own replaces them.
 const FIXED: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
+
+/// The longest value that stays clear, in octets; a longer one stays sealed.
+const MAX_CLEAR_BYTES: usize = 4096;
+/// The longest word in it: a line may have 998 octets (RFC 5322 §2.1.1) and folds only at white space.
+const MAX_CLEAR_WORD_BYTES: usize = 900;
+/// How many fields stay clear: stores count the lines of a header.
+const MAX_CLEAR_FIELDS: usize = 64;
 
 /// Raw octets past ASCII are UTF-8 (RFC 6532), or what mail had before: Latin-1.
 fn text(value: &[u8]) -> String {
@@ -172,6 +184,10 @@ mod tests {
         let doubled = b"Subject: one\r\nSubject: two\r\nList-Id: a\r\nList-Id: b\r\n\r\n";
         let values: Vec<String> = clear.pick(doubled).into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["one", "a", "b"]);
+        let long = format!("Subject: {}\r\nList-Id:\r\n\r\n", "x".repeat(901));
+        assert_eq!(clear.pick(long.as_bytes()), []);
+        let many = "List-Id: a\r\n".repeat(1000);
+        assert_eq!(clear.pick(many.as_bytes()).len(), MAX_CLEAR_FIELDS);
         assert_eq!(clear.pick(b"Subject: gr\xfc\xdfe\r\n\r\n")[0].1, "grüße");
     }
 }

@@ -223,6 +223,39 @@ impl Folder {
         Ok(names)
     }
 
+    /// Gives every file in it to `group`, with permission bits `mode`. Never through a link, and no file
+    /// that has another name elsewhere: the folder may belong to somebody who is not to be trusted with
+    /// what root can reach.
+    ///
+    /// # Errors
+    /// What was in the way, or is no such file.
+    pub fn give_files(&self, group: u32, mode: u32) -> Result<(), FileError> {
+        let failed = |cause: Errno| FileError::new("list", &self.path, cause);
+        for entry in rustix::fs::Dir::read_from(&self.opened).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if matches!(name.as_str(), "." | "..") || name.starts_with(TEMPORARY_PREFIX) {
+                continue;
+            }
+            self.give_file(&name, group, mode).map_err(|cause| {
+                FileError::new("change the group of", &self.path.join(name), cause)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn give_file(&self, name: &str, group: u32, mode: u32) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let opened = rustix::fs::openat(&self.opened, name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&opened)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() || stat.st_nlink != 1 {
+            return Err(io::Error::other("not a regular file with one name"));
+        }
+        rustix::fs::fchown(&opened, None, Some(Gid::from_raw(group)))?;
+        rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode))?;
+        Ok(())
+    }
+
     /// Removes temporary files that a killed writer left. Only for who holds the lock: nobody else
     /// is writing then.
     ///

@@ -47,6 +47,13 @@ impl NextHop for Command {
         let words = words.ok_or_else(|| {
             Refusal::for_good("5.1.3", "the address can be no user, and the command needs one")
         })?;
+        let is_filled = |(template, word): (&String, &String)| {
+            template.starts_with('{') && template != word && word.starts_with('-')
+        };
+        if self.words.iter().zip(&words).any(is_filled) {
+            let detail = "an address that begins with a hyphen would be an option of the command";
+            return Err(Refusal::for_good("5.1.0", detail));
+        }
         let Some((program, arguments)) = words.split_first() else {
             return Err(Refusal::for_now("4.3.5", "no command is given"));
         };
@@ -170,5 +177,8 @@ mod tests {
         let test = &format!("cat >/dev/null; test \"$1\" = \"$({wanted})\"");
         let filled = "{user}={recipient}={sender}={x}";
         assert_eq!(hand_on(&["sh", "-c", test, "sh", filled]), Ok(()));
+        let hostile = Letter::Plain { sender: "-oQ/tmp", message: b"" };
+        let words = ["true".to_owned(), "{sender}".to_owned()];
+        assert!(Command::new(&words).hand_on("a@x", None, &hostile).unwrap_err().for_good);
     }
 }

@@ -278,7 +278,7 @@ fn problem(step: &'static str, reply: Response<String>, counts: bool) -> Problem
 
 /// An address that no SMTP command can carry.
 fn bad_address(step: &'static str) -> Problem {
-    let text = "the address contains a control character".to_owned();
+    let text = "no command can carry the address".to_owned();
     Problem::Reply { step, code: 553, enhanced: [5, 1, 3], text, counts: true }
 }
 
