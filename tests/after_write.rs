@@ -65,7 +65,7 @@ fn until_it_succeeds_nobody_is_enrolled() {
     assert!(!site.public("alice").exists());
     // Mended: the same password finishes it, another does not.
     write(&site, "");
-    site.enroll("alice", b"other").fails(77, &["begun with another password"]);
+    site.enroll("alice", b"other").fails(77, &["no public key"]);
     assert!(!site.public("alice").exists());
     site.enroll("alice", b"pw").good();
     assert_eq!(site.unseal("alice", b"pw", &site.seal("alice")).good().stdout, opened());

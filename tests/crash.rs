@@ -138,7 +138,7 @@ fn enroll_killed_anywhere() {
         } else {
             assert_eq!(site.deliver(&["--recipient", &user]).status, Some(75));
             if record {
-                site.enroll(&user, b"other").fails(77, &[&user, "begun with another password"]);
+                site.enroll(&user, b"other").fails(77, &[&user, "no public key"]);
             }
             site.enroll(&user, b"pw").good();
         }

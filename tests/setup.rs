@@ -258,3 +258,36 @@ fn what_was_interrupted_is_finished() {
         assert!(site.unlocks("alice", PASSWORD));
     }
 }
+
+/// The public folder may belong to somebody else than root, who runs `setup`.
+#[test]
+fn a_link_among_the_public_keys_is_not_followed() {
+    let site = Site::new();
+    let secret = site.file("secret", b"x");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let group = rustix::process::getegid().as_raw().to_string();
+    for link in [true, false] {
+        let name = site.join("keys/public/zed");
+        if link {
+            std::os::unix::fs::symlink(&secret, &name).unwrap();
+        } else {
+            fs::hard_link(&secret, &name).unwrap();
+        }
+        let ran = site.run(["setup", "--delivery-group", &group]);
+        assert_ne!(ran.status, Some(0));
+        assert!(ran.stderr.contains("keys/public/zed"), "{}", ran.stderr);
+        assert_eq!(mode(std::path::Path::new(&secret)), 0o600);
+        fs::remove_file(name).unwrap();
+    }
+    site.run(["setup", "--delivery-group", &group]).good();
+}
+
+/// Archived records need the pepper as well.
+#[test]
+fn a_pepper_that_only_the_archive_needs_is_not_made_anew() {
+    let site = Site::new();
+    site.enroll("alice", PASSWORD).good();
+    site.run(["remove", "alice"]).good();
+    fs::remove_file(site.join("pepper")).unwrap();
+    site.run(["setup"]).fails(73, &["pepper", "is missing"]);
+}

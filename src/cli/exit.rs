@@ -260,7 +260,9 @@ impl From<LoginError> for Failure {
         match error {
             LoginError::Directory(error) => error.into(),
             LoginError::Begun(user) => failure
-                .hint(format!("enroll with that password, or start anew: nightsafe remove {user}")),
+                .hint(format!(
+                "its own password publishes it; `nightsafe remove {user}` gives up what is sealed to it"
+            )),
             LoginError::Unlock { cause, .. } => match cause {
                 UnlockError::WrongPassword | UnlockError::NoPassword => failure,
                 UnlockError::OtherPepper { .. } => Self { status: status::CONFIG, ..failure }

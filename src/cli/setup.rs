@@ -17,6 +17,9 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
     for (path, is_new) in setup(&keys.directory, &keys.pepper, &keys.sealing_key, group)? {
         say(format_args!("{} {}", if is_new { "made    " } else { "is there" }, path.display()))?;
     }
+    if group.is_none() {
+        say(format_args!("no --delivery-group: only the user who runs this can deliver"))?;
+    }
     say(format_args!(""))?;
     say(format_args!("Back up, apart from the mail and the pepper apart from the keys:"))?;
     let ring = Ring::path_beside(&keys.sealing_key);

@@ -172,7 +172,7 @@ pub(super) struct Unseal {
 #[command(after_help = "\
 Whoever has what this prints can read all of the user's mail, for good. With it, stock tools open a
 sealed message's second part:
-  base64 -d part2 | age -d -i identity.txt | zstd -d > original.eml")]
+  base64 -di part2 | age -d -i identity.txt | zstd -d > original.eml")]
 pub(super) struct Identity {
     /// The login name or address
     pub(super) user: String,

@@ -58,7 +58,7 @@ pub fn disagreement(
 pub enum LoginError {
     /// The key directory did not give the record.
     Directory(DirectoryError),
-    /// An enrolment was begun with another password, and not finished.
+    /// There is a record without a public half, and this is not its password.
     Begun(User),
     /// The record did not unlock.
     Unlock {
@@ -80,7 +80,7 @@ impl fmt::Display for LoginError {
         match self {
             Self::Directory(error) => error.fmt(f),
             Self::Begun(user) => {
-                write!(f, "an enrolment of {user} was begun with another password and not finished")
+                write!(f, "wrong password for the key record of {user}, which has no public key")
             }
             Self::Unlock { user, cause } => write!(f, "cannot unlock the keys of {user}: {cause}"),
         }

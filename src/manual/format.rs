@@ -17,7 +17,7 @@
 //! to a Padmé size. So stock tools give the original back, byte for byte:
 //!
 //! ```text
-//! base64 -d part2 | age -d -i identity.txt | zstd -d > original.eml
+//! base64 -di part2 | age -d -i identity.txt | zstd -d > original.eml
 //! ```
 //!
 //! # `Sealed-Summary`

@@ -28,6 +28,11 @@ impl Maildir {
     }
 
     fn folder_of(&self, user: Option<&User>) -> Result<PathBuf, Refusal> {
+        // A mistyped name would put everybody's mail into one folder.
+        if self.path.replace(USER, "").contains('{') {
+            let detail = format!("--maildir {}: only {USER} is filled in", self.path);
+            return Err(Refusal::for_now("4.3.5", detail));
+        }
         match user {
             // A user name can be no path.
             Some(user) => Ok(self.path.replace(USER, user.as_str()).into()),
