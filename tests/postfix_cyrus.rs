@@ -33,7 +33,9 @@ fn must_be_original(unsealed: &[u8], submitted: &[u8], recipient: &str) {
 #[test]
 fn mail_is_sealed_into_cyrus_and_comes_back() {
     let site = Site::with_users(&["alice"]);
-    let cyrus = Cyrus::start(&site, &["alice"]);
+    // With the database of conversations, which holds subjects and senders of what it sees.
+    let more = "conversations: yes\nconversations_db: twoskip\n";
+    let cyrus = Cyrus::start_with(&site, &["alice"], more);
     let postfix = Postfix::start(&site, Hop::Cyrus);
     let canaries = Canaries::new("cyrus");
     let message = canaries.message();
@@ -46,6 +48,11 @@ fn mail_is_sealed_into_cyrus_and_comes_back() {
     assert_eq!(inbox.len(), 1);
     must_be_original(&site.unseal("alice", &inbox[0]), &message, "alice@example.org");
     assert!(site.system_log().contains("lmtp"), "what Cyrus logs is searched, too");
+    let below = |what: &str| site.command("find").arg(site.path()).args(["-name", what]).output();
+    for what in ["conversations.db", "cyrus.cache", "deliver.db"] {
+        let found = below(what).unwrap().stdout;
+        assert!(!found.is_empty(), "there is no {what} to be searched");
+    }
     assert_eq!(site.leaks_with_queue(&canaries), []);
 }
 
