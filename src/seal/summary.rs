@@ -1,6 +1,7 @@
 //! The summary: what an IMAP server answers from its cache, all about the *original* message, small
 //! enough to travel in a header field. A listing opens summaries and never a body.
 
+use std::fmt;
 use std::ops::Range;
 
 use encodify::base64::STANDARD;
@@ -29,7 +30,7 @@ const PREVIEW_BODY_BYTES: usize = 2048;
 const VERSION: u8 = 1;
 
 /// What is told of a message without opening its body. All sizes and offsets are of the original.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Summary {
     #[n(0)]
     version: u8,
@@ -51,7 +52,7 @@ pub struct Summary {
 }
 
 /// One MIME part of the original.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SummaryPart {
     /// How deep it lies: 0 for the message itself.
     #[n(0)]
@@ -70,6 +71,21 @@ pub struct SummaryPart {
     /// Its header block as it stands; empty for the message itself, whose header is the summary's.
     #[n(6)]
     header: ByteVec,
+}
+
+impl fmt::Debug for Summary {
+    /// Nothing of the message but its size: the rest was sealed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Summary({} octets, {} parts)", self.size, self.parts.len())
+    }
+}
+
+impl fmt::Debug for SummaryPart {
+    /// Where it lies, and not what it holds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (header, body) = (self.header_range(), self.body_range());
+        write!(f, "SummaryPart({:?}, header {header:?}, body {body:?})", self.kind())
+    }
 }
 
 impl SummaryPart {
@@ -285,6 +301,8 @@ mod tests {
         );
         assert_eq!(summary.omitted, ["dkim-signature", "arc-seal"]);
         assert_eq!(summary.preview, "Grüße aus Köln");
+        let shown = format!("{summary:?}{:?}", summary.parts);
+        assert!(!shown.contains("Subject") && !shown.contains("Gr"), "{shown}");
         let [root, text, image] = &summary.parts[..] else { panic!() };
         assert_eq!((root.depth, root.kind(), root.lines), (0, Kind::Multipart, 11));
         assert_eq!((text.depth, text.kind(), text.lines), (1, Kind::Text, 1));
