@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::sys::file::{self, FileError};
+use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
 
 /// Where the configuration lies unless somebody says otherwise.
@@ -30,6 +31,8 @@ pub struct Config {
     pub seal: Seal,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[lmtp]`
+    pub lmtp: Lmtp,
 }
 
 /// `[keys]`: where the site's secrets lie.
@@ -160,6 +163,76 @@ pub enum Unenrolled {
     Pass,
     /// The sender gets it back.
     Reject,
+}
+
+/// `[lmtp]`: the pre-delivery hook. Times are in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lmtp {
+    /// Where it listens, unless the service manager hands sockets over.
+    pub listen: Vec<Address>,
+    /// The permission bits of a Unix socket in `listen`.
+    pub socket_mode: u32,
+    /// The store's LMTP server.
+    pub backend: Address,
+    /// Who logs in there; nobody when empty.
+    pub backend_user: String,
+    /// Holds the password of `backend_user`.
+    pub backend_password_file: PathBuf,
+    /// How many connections to the store there may be.
+    pub backend_connections: usize,
+    /// How long one is kept that nobody uses.
+    pub backend_keep: u64,
+    /// How long one may take to come up.
+    pub backend_connect_timeout: u64,
+    /// How long most replies may take, and each piece of a letter.
+    pub backend_reply_timeout: u64,
+    /// How long the reply to the end of a letter may take.
+    pub backend_data_timeout: u64,
+    /// How many clients may be connected.
+    pub connections: usize,
+    /// How many of them may be one host's or one local user's.
+    pub connections_per_client: usize,
+    /// How many recipients a message may have.
+    pub recipients: usize,
+    /// How long a client may take for a command.
+    pub command_timeout: u64,
+    /// How long it may take for each piece of a message.
+    pub data_timeout: u64,
+    /// Memory for all messages in hand, in octets.
+    pub memory_bytes: u64,
+    /// How long a message waits for memory or for a connection to the store.
+    pub wait_timeout: u64,
+    /// How long what is in flight may take after SIGTERM.
+    pub stop_timeout: u64,
+    /// Where metrics can be read; nowhere when empty.
+    pub metrics: Vec<Address>,
+}
+
+impl Default for Lmtp {
+    fn default() -> Self {
+        Self {
+            listen: vec![Address::Unix("/run/nightsafe/lmtp".into())],
+            socket_mode: 0o660,
+            backend: Address::Unix("/run/cyrus/socket/lmtp".into()),
+            backend_user: String::new(),
+            backend_password_file: PathBuf::new(),
+            backend_connections: 20,
+            backend_keep: 10,
+            backend_connect_timeout: 30,
+            backend_reply_timeout: 300,
+            backend_data_timeout: 600,
+            connections: 1000,
+            connections_per_client: 500,
+            recipients: 1000,
+            command_timeout: 300,
+            data_timeout: 180,
+            memory_bytes: 512 * 1024 * 1024,
+            wait_timeout: 60,
+            stop_timeout: 60,
+            metrics: Vec::new(),
+        }
+    }
 }
 
 impl Config {

@@ -65,8 +65,10 @@ pub mod lifecycle;
 pub mod config;
 pub mod keys;
 pub mod seal;
+pub mod service;
 
 pub mod age;
+pub mod line;
 pub mod message;
 pub mod user;
 

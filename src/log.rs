@@ -4,30 +4,139 @@
 //! Layer 0. The lines go to the system's log, as other mail programs' do. What a pipe transport
 //! prints is for the sender's eyes, so it says nothing local; this is where the postmaster looks.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use syslog::{Facility, Formatter3164};
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
 /// A recipient's mail was not handed on, and why. `detail` may name local files and settings.
 pub fn not_delivered(recipient: &str, outcome: &str, detail: &dyn Display) {
-    write(format_args!("to=<{}>: {outcome}: {detail}", plain(recipient)));
+    warn(format_args!("to=<{}>: {outcome}: {detail}", plain(recipient)));
 }
 
 /// The program panicked at `place` in the source.
 pub fn panicked(place: &dyn Display) {
-    write(format_args!("internal error at {place}; please report it"));
+    warn(format_args!("internal error at {place}; please report it"));
 }
 
-fn write(line: std::fmt::Arguments<'_>) {
-    let formatter = Formatter3164 {
+/// What became of a message for one recipient of the LMTP service.
+pub struct Recipient<'a> {
+    /// RCPT TO.
+    pub to: &'a str,
+    /// Whose mail it is, where that is known.
+    pub user: Option<&'a str>,
+    /// One word for the outcome.
+    pub status: &'a str,
+    /// What the client was told.
+    pub outcome: &'a dyn Display,
+    /// What only the log gets; it may name local files and settings.
+    pub detail: Option<&'a str>,
+    /// Who handed the message in.
+    pub client: &'a str,
+    /// Octets that came in.
+    pub size: usize,
+    /// Octets that the store took.
+    pub stored: u64,
+    /// From MAIL to this line.
+    pub seconds: Duration,
+}
+
+/// One line for each recipient of the LMTP service.
+pub fn recipient(of: &Recipient<'_>) {
+    let line = Line(of);
+    if of.detail.is_some() { warn(format_args!("{line}")) } else { inform(format_args!("{line}")) }
+}
+
+struct Line<'a>(&'a Recipient<'a>);
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.0;
+        write!(f, "to=<{}>", plain(of.to))?;
+        if let Some(user) = of.user {
+            write!(f, ", user={user}")?;
+        }
+        write!(f, ", status={}, client={}, ", of.status, of.client)?;
+        write!(f, "size={}, stored={}, ", of.size, of.stored)?;
+        write!(f, "seconds={:.4}, said=\"{}\"", of.seconds.as_secs_f64(), of.outcome)?;
+        of.detail.map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+/// A service answers requests from now on.
+pub fn started(service: &str, addresses: &str) {
+    inform(format_args!("{service}: listening at {addresses}"));
+}
+
+/// A service read its configuration again, or could not.
+pub fn reloaded(service: &str, result: Result<(), &dyn Display>) {
+    match result {
+        Ok(()) => inform(format_args!("{service}: configuration read again")),
+        Err(problem) => {
+            warn(format_args!("{service}: configuration not changed: {problem}"));
+        }
+    }
+}
+
+/// A service ends.
+pub fn stopping(service: &str) {
+    inform(format_args!("{service}: stopping when what is in flight is done"));
+}
+
+/// A service did not wait for its last clients any longer.
+pub fn stopped_short(connections: usize) {
+    warn(format_args!("lmtp: {connections} connections were cut short"));
+}
+
+/// The kernel gives no connection.
+pub fn cannot_accept(cause: &dyn Display) {
+    warn(format_args!("cannot accept a connection: {cause}"));
+}
+
+fn warn(line: fmt::Arguments<'_>) {
+    write(|log| log.warning(line));
+}
+
+fn inform(line: fmt::Arguments<'_>) {
+    write(|log| log.info(line));
+}
+
+/// The connection to the system's log, kept from line to line.
+static LOG: Mutex<Connection> = Mutex::new(Connection { logger: None, tried: None });
+/// How long a missing system log is not looked for again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+struct Connection {
+    logger: Option<Logger<LoggerBackend, Formatter3164>>,
+    tried: Option<Instant>,
+}
+
+fn write(line: impl Fn(&mut Logger<LoggerBackend, Formatter3164>) -> syslog::Result<()>) {
+    let mut connection = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    if connection.logger.as_mut().is_some_and(|log| line(log).is_ok()) {
+        return;
+    }
+    // The system's log was restarted, or there is none: such a machine gets no lines, delivery goes on.
+    let now = Instant::now();
+    let pause = connection.logger.is_none()
+        && connection.tried.is_some_and(|tried| now.duration_since(tried) < PAUSE);
+    if pause {
+        return;
+    }
+    connection.tried = Some(now);
+    connection.logger = syslog::unix(formatter()).ok();
+    if let Some(log) = &mut connection.logger {
+        let _ = line(log);
+    }
+}
+
+fn formatter() -> Formatter3164 {
+    Formatter3164 {
         facility: Facility::LOG_MAIL,
         hostname: None,
         process: "nightsafe".into(),
         pid: std::process::id(),
-    };
-    // A machine without a system log gets no lines; delivery goes on.
-    if let Ok(mut log) = syslog::unix(formatter) {
-        let _ = log.warning(line);
     }
 }
 

@@ -109,6 +109,11 @@ impl SecretBytes {
         Ok(())
     }
 
+    /// How many bytes can be added before it grows.
+    pub fn room(&self) -> usize {
+        self.0.capacity() - self.0.len()
+    }
+
     /// Shortens to `len` bytes and wipes what is cut off.
     pub fn truncate(&mut self, len: usize) {
         if let Some(rest) = self.0.get_mut(len..) {

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use crate::config::Unenrolled;
 use crate::lifecycle::accounts;
+use crate::sys::clock;
 use crate::user;
 
 use super::exit::{Failure, complain, say};
-use super::site::{Site, now, shown_time};
+use super::site::{Site, shown_time};
 use super::usage::{Rename, User};
 
 pub(super) fn list(config: Option<&Path>) -> Result<ExitCode, Failure> {
@@ -27,7 +28,7 @@ pub(super) fn list(config: Option<&Path>) -> Result<ExitCode, Failure> {
 pub(super) fn remove(config: Option<&Path>, arguments: &User) -> Result<ExitCode, Failure> {
     let site = Site::load(config)?;
     let user = site.user(&arguments.user)?;
-    let kept = site.keys()?.archive(&user, now())?;
+    let kept = site.keys()?.archive(&user, clock::now())?;
     say(format_args!("keys of {user} archived in {}", kept.display()))?;
     warn_of_plain_mail(&site, &user);
     Ok(ExitCode::SUCCESS)

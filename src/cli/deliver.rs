@@ -19,10 +19,10 @@ use crate::delivery::outcome::{self, Outcome};
 use crate::delivery::pipe;
 use crate::delivery::site::Site;
 use crate::log;
+use crate::sys::clock;
 use crate::sys::process::Caller;
 
 use super::exit::Failure;
-use super::site;
 use super::usage::Deliver;
 
 /// A failure before the arguments are understood: "deferred" where a delivery was meant, since a
@@ -80,7 +80,7 @@ fn deliver(
         recipients: arguments.recipients.clone(),
     };
     let mut hop = next_hop(arguments);
-    Ok(site.delivery().deliver(&envelope, message, hop.as_mut(), site::now()))
+    Ok(site.delivery().deliver(&envelope, message, hop.as_mut(), clock::now()))
 }
 
 /// How long standard input is, when it is a file.

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::lifecycle::enroll::enroll;
+use crate::sys::clock;
 
 use super::exit::{Failure, say};
 use super::password;
-use super::site::{Site, now};
+use super::site::Site;
 use super::usage::Enroll;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Enroll) -> Result<ExitCode, Failure> {
@@ -16,7 +17,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Enroll) -> Result<ExitCode,
     let (keys, pepper) = (site.keys()?, site.pepper()?);
     let file = arguments.password.password_file.as_deref();
     let password = password::ask_new(file, user.as_str())?;
-    let public = enroll(&keys, &user, password.expose(), &pepper, now())?;
+    let public = enroll(&keys, &user, password.expose(), &pepper, clock::now())?;
     say(format_args!("{}", public.key))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
 use crate::keys::SiteError;
 use crate::keys::error::UnlockError;
@@ -15,6 +16,7 @@ use crate::keys::pepper::PepperError;
 use crate::lifecycle::setup::SetupError;
 use crate::lifecycle::unlock::LoginError;
 use crate::seal::{SignatureError, SiteKeyError, UnsealError};
+use crate::service::ListenError;
 use crate::sys::file::FileError;
 use crate::user::UserError;
 
@@ -212,6 +214,28 @@ impl From<SiteProblem> for Failure {
                 Self::config(error).hint("set it in the configuration file")
             }
         }
+    }
+}
+
+impl From<ServiceProblem> for Failure {
+    fn from(error: ServiceProblem) -> Self {
+        match error {
+            ServiceProblem::Site(problem) => problem.into(),
+            ServiceProblem::Memory { .. } => {
+                Self::config(error).hint("set it in the configuration file")
+            }
+        }
+    }
+}
+
+impl From<ListenError> for Failure {
+    fn from(error: ListenError) -> Self {
+        let hint = if error.kind() == io::ErrorKind::AddrInUse {
+            "stop the other server, or name another address in the configuration file"
+        } else {
+            "the folder of a Unix socket must be there and belong to the user that runs this"
+        };
+        Self::temporary(error).hint(hint)
     }
 }
 

@@ -10,6 +10,7 @@ mod enroll;
 mod exit;
 mod identity;
 mod inspect;
+mod lmtp;
 mod passwd;
 mod password;
 mod setup;
@@ -48,6 +49,7 @@ fn run(usage: Usage) -> Result<ExitCode, Failure> {
     let config = usage.config.as_deref();
     match usage.command {
         Command::Deliver(arguments) => Ok(deliver::run(config, &arguments)),
+        Command::Lmtp => lmtp::run(config),
         Command::Setup(arguments) => setup::run(config, &arguments),
         Command::Enroll(arguments) => enroll::run(config, &arguments),
         Command::Passwd(arguments) => passwd::run(config, &arguments),

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::lifecycle::passwd::change;
+use crate::sys::clock;
 
 use super::exit::{Failure, say};
 use super::password;
-use super::site::{Site, now};
+use super::site::Site;
 use super::usage::Passwd;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode, Failure> {
@@ -23,7 +24,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode,
     let (keys, pepper) = (site.keys()?, site.pepper()?);
     let old = password::ask(old, user.as_str())?;
     let new = password::ask_new(new, user.as_str())?;
-    change(&keys, &user, old.expose(), new.expose(), &pepper, now())?;
+    change(&keys, &user, old.expose(), new.expose(), &pepper, clock::now())?;
     say(format_args!("password of {user} changed"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,6 @@
 //! The site as the commands of logins and key care see it: with both halves of the keys.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
 use crate::keys::files::KeyDirectory;
@@ -44,11 +43,6 @@ pub(super) fn warn_of_disagreement(keys: &KeyDirectory, user: &User, record: &Re
     if let Ok(Some(problem)) = disagreement(keys, user, record) {
         complain("warning", &problem);
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
 /// A point in time as people read it (RFC 3339, UTC).

@@ -6,7 +6,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::config::PATH_VARIABLE;
-use crate::delivery::next_hop::lmtp::Address;
+use crate::sys::socket::Address;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,8 @@ pub(super) enum Command {
     Passwd(Passwd),
     /// Take a message on standard input, seal it, and hand it on (MTA pipe transport)
     Deliver(Deliver),
+    /// Serve LMTP before the mail store: seal every message and hand it on (pre-delivery hook)
+    Lmtp,
     /// Open a sealed message
     Unseal(Unseal),
     /// Print a user's age identity, which opens the mail without nightsafe

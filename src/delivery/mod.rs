@@ -5,6 +5,7 @@
 //! hop has it, and whatever is not known is deferred. Delivery can name no secret key and no key
 //! record.
 
+pub mod lmtp;
 pub mod next_hop;
 pub mod outcome;
 pub mod pipe;
@@ -49,10 +50,25 @@ pub struct Delivery<'a> {
 }
 
 /// What is to be done for one recipient.
+#[derive(Debug)]
 enum Decision {
     Seal(User, PublicHalf),
     Pass(Option<User>),
     Refuse(Outcome),
+}
+
+impl Decision {
+    fn seals(&self) -> bool {
+        matches!(self, Self::Seal(..))
+    }
+
+    fn user(&self) -> Option<&User> {
+        match self {
+            Self::Seal(user, _) => Some(user),
+            Self::Pass(user) => user.as_ref(),
+            Self::Refuse(_) => None,
+        }
+    }
 }
 
 impl Delivery<'_> {
@@ -68,8 +84,7 @@ impl Delivery<'_> {
         let recipients = envelope.recipients.iter();
         let decisions: Vec<Decision> = recipients.map(|address| self.decide(address)).collect();
         let last = decisions.iter().rposition(|decision| matches!(decision, Decision::Seal(..)));
-        let mut draft = last.map(|_| Draft::new(message.expose(), &self.fixed.clear_headers, now));
-        fault::point("seal");
+        let mut draft = last.map(|_| self.draft(message.expose(), now));
         // The message itself is wiped as soon as nobody needs it in the clear.
         let passed = decisions.iter().any(|decision| matches!(decision, Decision::Pass(_)));
         let message = passed.then_some(message);
@@ -84,7 +99,8 @@ impl Delivery<'_> {
                 Decision::Seal(user, half) => {
                     let sealed = match &draft {
                         Some(Ok(draft)) => self.seal(&user, &half, draft),
-                        _ => Err(Outcome::out_of_memory()),
+                        Some(Err(outcome)) => Err(outcome.clone()),
+                        None => Err(Outcome::out_of_memory()),
                     };
                     (Some(user), Some(sealed))
                 }
@@ -153,6 +169,13 @@ impl Delivery<'_> {
             Unenrolled::Defer => Decision::Refuse(Outcome::no_key(false, why)),
             Unenrolled::Reject => Decision::Refuse(Outcome::no_key(true, why)),
         }
+    }
+
+    /// Parses and compresses the message, once for all its users.
+    fn draft(&self, message: &[u8], now: u64) -> Result<Draft, Outcome> {
+        let draft = Draft::new(message, &self.fixed.clear_headers, now);
+        fault::point("seal");
+        draft.map_err(|_| Outcome::out_of_memory())
     }
 
     fn seal(

@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use super::next_hop::Refusal;
 
 /// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// The next hop accepted the sealed message.
     Sealed,
@@ -18,6 +18,21 @@ pub enum Verdict {
     Rejected,
     /// Anything unknown: the MTA tries again.
     Deferred,
+}
+
+impl Verdict {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Sealed, Self::Passed, Self::Rejected, Self::Deferred];
+
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Passed => "passed",
+            Self::Rejected => "rejected",
+            Self::Deferred => "deferred",
+        }
+    }
 }
 
 /// Statuses of sysexits.h as Postfix's pipe(8) reads them. 74 and 78 would bounce there, and so would
@@ -133,6 +148,20 @@ impl Outcome {
     /// What only the log gets; `None` where all went well.
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
+    }
+
+    /// The reply code of LMTP (RFC 5321 §4.2.3), which agrees with the enhanced status code.
+    pub fn reply_code(&self) -> u16 {
+        let subject = self.code.get(2..).unwrap_or_default();
+        match self.verdict {
+            Verdict::Sealed | Verdict::Passed => 250,
+            Verdict::Deferred if subject.starts_with("2.") => 450,
+            Verdict::Deferred if subject == "3.1" => 452,
+            Verdict::Deferred => 451,
+            Verdict::Rejected if subject.starts_with("1.") || subject.starts_with("7.") => 550,
+            Verdict::Rejected if matches!(subject, "2.2" | "2.3" | "3.4") => 552,
+            Verdict::Rejected => 554,
+        }
     }
 
     /// The exit status for sysexits.h readers.

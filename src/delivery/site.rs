@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::config::{Config, ConfigError};
 use crate::keys::SiteError;
+use crate::keys::cached::CachedFolder;
+use crate::keys::directory::PublicDirectory;
 use crate::keys::public::PublicFolder;
 use crate::seal::{ClearHeaders, ClearHeadersError, Fixed, SealingKey, SiteKeyError};
 use crate::user::Canonical;
@@ -16,22 +18,39 @@ use super::policy::Policy;
 pub struct Site {
     users: Canonical,
     policy: Policy,
-    keys: PublicFolder,
+    keys: Box<dyn PublicDirectory>,
     sealing_key: SealingKey,
     fixed: Fixed,
 }
 
 impl Site {
-    /// Opens what the configuration names.
+    /// Opens what the configuration names, for one delivery.
     ///
     /// # Errors
     /// What is missing or of no use; everything is deferred then, whatever the policy.
     pub fn open(config: &Config) -> Result<Self, SiteProblem> {
+        Self::with_keys(config, |folder, _| Box::new(folder))
+    }
+
+    /// The same for a process that stays, which sees what changes in the key directory.
+    ///
+    /// # Errors
+    /// What is missing or of no use.
+    pub fn open_to_stay(config: &Config) -> Result<Self, SiteProblem> {
+        let keys = config.keys.directory.clone();
+        Self::with_keys(config, |_, site| Box::new(CachedFolder::new(keys, site.to_owned())))
+    }
+
+    fn with_keys(
+        config: &Config,
+        keys: impl FnOnce(PublicFolder, &str) -> Box<dyn PublicDirectory>,
+    ) -> Result<Self, SiteProblem> {
         let users = config.users.canonical()?;
         let sealing_key = SealingKey::load(&config.keys.sealing_key)?;
+        let folder = PublicFolder::open(&config.keys.directory, Some(sealing_key.site()))?;
         Ok(Self {
             policy: Policy::new(&config.delivery, &users),
-            keys: PublicFolder::open(&config.keys.directory, Some(sealing_key.site()))?,
+            keys: keys(folder, sealing_key.site()),
             fixed: fixed(config)?,
             sealing_key,
             users,
@@ -43,7 +62,7 @@ impl Site {
         Delivery {
             users: &self.users,
             policy: &self.policy,
-            keys: &self.keys,
+            keys: self.keys.as_ref(),
             site: &self.sealing_key,
             fixed: &self.fixed,
         }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use memchr::memmem;
+
 /// The address as it stands between angle brackets, its local part quoted where it must be (RFC 5321
 /// §4.1.2). `None` for one that no command can carry.
 pub(super) fn path(address: &str) -> Option<String> {
@@ -42,21 +44,24 @@ fn is_quoted_string(local: &str) -> bool {
 }
 
 /// Doubles the dot at the beginning of a line and ends with a line of one dot (RFC 5321 §4.5.2).
+///
+/// Some servers take a bare LF for the end of a line (Cyrus does): a dot after one is doubled, too, or
+/// a message could end itself there and go on with commands of its own.
 pub(super) struct DotStuffed<W: Write> {
     out: W,
-    at_line_start: bool,
-    after_cr: bool,
+    /// The last two octets.
+    end: [u8; 2],
 }
 
 impl<W: Write> DotStuffed<W> {
     /// Writes to `out`.
     pub(super) fn new(out: W) -> Self {
-        Self { out, at_line_start: true, after_cr: false }
+        Self { out, end: *b"\r\n" }
     }
 
     /// Ends the data.
     pub(super) fn finish(mut self) -> io::Result<()> {
-        if !self.at_line_start {
+        if self.end != *b"\r\n" {
             self.out.write_all(b"\r\n")?;
         }
         self.out.write_all(b".\r\n")?;
@@ -66,16 +71,21 @@ impl<W: Write> DotStuffed<W> {
 
 impl<W: Write> Write for DotStuffed<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        for line in piece.split_inclusive(|byte| *byte == b'\n') {
-            if self.at_line_start && line.starts_with(b".") {
-                self.out.write_all(b".")?;
-            }
-            self.out.write_all(line)?;
-            // Only CRLF ends a line; a bare LF is data.
-            let ended = line.strip_suffix(b"\n");
-            self.at_line_start = ended
-                .is_some_and(|text| text.ends_with(b"\r") || (text.is_empty() && self.after_cr));
-            self.after_cr = line.ends_with(b"\r");
+        if self.end[1] == b'\n' && piece.starts_with(b".") {
+            self.out.write_all(b".")?;
+        }
+        let mut rest = piece;
+        while let Some(at) = memmem::find(rest, b"\n.") {
+            let (text, after) = rest.split_at(at + 1);
+            self.out.write_all(text)?;
+            self.out.write_all(b".")?;
+            rest = after;
+        }
+        self.out.write_all(rest)?;
+        match piece {
+            [.., last, end] => self.end = [*last, *end],
+            [end] => self.end = [self.end[1], *end],
+            [] => {}
         }
         Ok(piece.len())
     }
@@ -103,7 +113,8 @@ mod tests {
     fn dots() {
         assert_eq!(stuffed(&[b".a\r\n..\r\nb."]), b"..a\r\n...\r\nb.\r\n.\r\n");
         assert_eq!(stuffed(&[b"a\r", b"\n", b".", b"\r\n"]), b"a\r\n..\r\n.\r\n");
-        assert_eq!(stuffed(&[b"a\n.b\r\n"]), b"a\n.b\r\n.\r\n");
+        assert_eq!(stuffed(&[b"a\n.b\n"]), b"a\n..b\n\r\n.\r\n");
+        assert_eq!(stuffed(&[b"a\n", b".b\r\n"]), b"a\n..b\r\n.\r\n");
         assert_eq!(stuffed(&[]), b".\r\n");
     }
 

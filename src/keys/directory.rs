@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use crate::sys::file::FileError;
 use crate::user::User;
 
 use super::public::{PublicError, PublicFolder, PublicHalf};
+use super::site::SiteError;
 
 /// The public side of a key directory.
-pub trait PublicDirectory {
+pub trait PublicDirectory: fmt::Debug + Send + Sync {
     /// The user's public half; `None` only where it is certain that the user is not enrolled.
     ///
     /// # Errors
@@ -27,6 +29,18 @@ pub struct LookUpError(String);
 
 impl From<PublicError> for LookUpError {
     fn from(error: PublicError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<SiteError> for LookUpError {
+    fn from(error: SiteError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<FileError> for LookUpError {
+    fn from(error: FileError) -> Self {
         Self(error.to_string())
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::age::PublicKey;
-use crate::sys::file::{FileError, Folder};
+use crate::sys::file::{FileError, Folder, Version};
 use crate::user::User;
 
 use super::site::{self, SiteError};
@@ -67,6 +67,11 @@ impl PublicFolder {
         };
         let half = PublicHalf::parse(user, bytes.expose());
         half.map(Some).ok_or_else(|| PublicError::Malformed(self.0.path().join(user.as_str())))
+    }
+
+    /// Which version of the user's file is there; `None` where there is none.
+    pub(super) fn version(&self, user: &User) -> Result<Option<Version>, FileError> {
+        self.0.version(user.as_str())
     }
 
     pub(super) fn folder(&self) -> &Folder {

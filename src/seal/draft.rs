@@ -165,6 +165,18 @@ impl SealedMessage {
         clear.filter(|id| is_plain_id(id)).unwrap_or(&self.message_id)
     }
 
+    /// About how many octets [`SealedMessage::write_to`] writes, rather too many than too few.
+    pub fn size_hint(&self) -> u64 {
+        /// The outer header but for what is counted here, and the frame of the parts.
+        const REST_BYTES: usize = 2048;
+        let clear: usize =
+            self.clear.iter().map(|(name, value)| name.len() + 2 * value.len()).sum();
+        let fixed = self.subject.len() + self.from.len() + self.notice.len() + clear;
+        // Four octets of base64 for three, and a line end after 76.
+        let body = self.body.len() + self.body.len() * 2 / 5;
+        (REST_BYTES + fixed + self.signature.len() + self.summary.len() + body) as u64
+    }
+
     /// Writes it with CRLF line ends.
     ///
     /// # Errors

@@ -94,6 +94,15 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     Folder::open(above)?.sync()
 }
 
+/// One state of a file. Two that are equal are of the same content, unless somebody set clocks back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    file: (u64, u64),
+    size: i64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
 /// A folder held open: what happens to its path meanwhile (an unmount, another mount) does not
 /// change what is looked at.
 #[derive(Debug)]
@@ -143,9 +152,22 @@ impl Folder {
     /// # Errors
     /// When that cannot be told.
     pub fn has(&self, name: &str) -> Result<bool, FileError> {
+        self.version(name).map(|version| version.is_some())
+    }
+
+    /// Which version of the file `name` is there; `None` where there is none.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn version(&self, name: &str) -> Result<Option<Version>, FileError> {
         match rustix::fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(stat) => Ok(Some(Version {
+                file: (stat.st_dev, stat.st_ino),
+                size: stat.st_size,
+                modified: (stat.st_mtime, stat.st_mtime_nsec as u64),
+                changed: (stat.st_ctime, stat.st_ctime_nsec as u64),
+            })),
+            Err(Errno::NOENT) => Ok(None),
             Err(cause) => Err(FileError::new("look at", &self.path.join(name), cause)),
         }
     }

@@ -15,6 +15,16 @@ pub fn forbid_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process have as many files open as the kernel allows it at most.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn allow_files() -> io::Result<()> {
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(())
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -61,6 +61,22 @@ impl Letter<'_> {
         }
     }
 
+    /// Its size in octets with CRLF line ends, where that is known before it is written.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Sealed(_) => None,
+            Self::Plain { message, .. } => Some(message.len() as u64),
+        }
+    }
+
+    /// About how many octets will be written, rather too many than too few.
+    pub fn size_hint(&self) -> u64 {
+        match self {
+            Self::Sealed(sealed) => sealed.size_hint(),
+            Self::Plain { message, .. } => message.len() as u64 + message.len() as u64 / 64 + 16,
+        }
+    }
+
     /// Writes it with CRLF line ends.
     ///
     /// # Errors

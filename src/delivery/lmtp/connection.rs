@@ -1,0 +1,409 @@
+//! One client's connection: its commands in turn, its limits, its timeouts.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::delivery::next_hop::lmtp::{Extension, Offer};
+use crate::line::{self, LineError};
+use crate::secret::SecretBytes;
+use crate::sys::socket::{Peer, Stream};
+
+use super::Service;
+use super::clients::Admission;
+use super::command::{self, Command, MAX_LINE_BYTES};
+use super::data::DataReader;
+use super::incoming::Incoming;
+use super::memory::Reserved;
+use super::metrics::Step;
+use super::reply::Reply;
+use super::transaction::Transaction;
+
+/// Octets read at once: of commands, and of a message.
+const COMMAND_BYTES: usize = MAX_LINE_BYTES;
+const DATA_BYTES: usize = 64 * 1024;
+/// Commands that make no sense before the connection ends.
+const MAX_ERRORS: usize = 20;
+/// A large chunk over the limit is not waited for.
+const MAX_SKIPPED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A connection.
+pub(super) struct Connection {
+    service: Arc<Service>,
+    stream: Stream,
+    peer: Peer,
+    admission: Admission,
+    stop: watch::Receiver<bool>,
+    input: Input,
+    /// Replies that wait for the client to stop talking (RFC 2920 §3.2).
+    replies: Vec<u8>,
+    greeted: bool,
+    errors: usize,
+    transaction: Option<Transaction>,
+}
+
+/// The connection is over.
+enum End {
+    /// The client hung up, or took no answer.
+    Gone,
+    /// After this reply.
+    Reply(Reply),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Reply> for End {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// What was read and not understood yet.
+struct Input {
+    /// As long as there is room.
+    bytes: SecretBytes,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    fn new(room: usize) -> Self {
+        Self { bytes: SecretBytes::from(vec![0; room]), start: 0, end: 0 }
+    }
+
+    fn waiting(&self) -> &[u8] {
+        self.bytes.expose().get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn take(&mut self, octets: usize) {
+        self.start += octets;
+        if self.start >= self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room for more, behind what waits.
+    fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.expose_mut().copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        self.bytes.expose_mut().get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Another room; what waits is kept, all else is wiped. Never less room than what waits needs.
+    fn resize(&mut self, room: usize) {
+        let waiting = self.waiting();
+        let mut other = Self::new(room.max(waiting.len()));
+        if let Some(place) = other.bytes.expose_mut().get_mut(..waiting.len()) {
+            place.copy_from_slice(waiting);
+        }
+        other.end = waiting.len();
+        *self = other;
+    }
+}
+
+/// Tells a client that there are too many, if it takes it at once.
+pub(super) fn turn_away(stream: &Stream) {
+    stream.try_send(format!("{}\r\n", Reply::too_many_connections()).as_bytes());
+}
+
+impl Connection {
+    pub(super) fn new(
+        service: Arc<Service>,
+        stream: Stream,
+        peer: Peer,
+        admission: Admission,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            service,
+            stream,
+            peer,
+            admission,
+            stop,
+            input: Input::new(COMMAND_BYTES),
+            replies: Vec::new(),
+            greeted: false,
+            errors: 0,
+            transaction: None,
+        }
+    }
+
+    /// Serves the client until one of the two hangs up.
+    pub(super) async fn serve(mut self) {
+        self.say(&Reply::ready());
+        let end = loop {
+            if let Err(end) = self.command().await {
+                break end;
+            }
+        };
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abandon().await;
+        }
+        if let End::Reply(reply) = end {
+            self.say(&reply);
+            let _ = self.flush().await;
+        }
+    }
+
+    async fn command(&mut self) -> Result<(), End> {
+        let command = match self.next_line().await? {
+            Ok(command) => command,
+            Err(reply) => {
+                self.errors += 1;
+                return if self.errors >= MAX_ERRORS {
+                    self.say(&reply);
+                    Err(Reply::too_many_errors().into())
+                } else {
+                    self.answer(reply)
+                };
+            }
+        };
+        match command {
+            Command::Lhlo => {
+                self.reset().await;
+                let current = self.service.current();
+                let offer = current.pool.offer().await.map_err(|_| Reply::store_away())?;
+                self.greet(offer, current.max_message_bytes);
+                self.greeted = true;
+                Ok(())
+            }
+            Command::Mail { sender, octets } => {
+                let reply = self.mail(sender, octets);
+                self.answer(reply)
+            }
+            Command::Rcpt { address, ignore_quota } => {
+                let Some(transaction) = &mut self.transaction else {
+                    return self.answer(Reply::bad_sequence("MAIL comes first"));
+                };
+                let reply = transaction.rcpt(address, ignore_quota).await;
+                self.answer(reply)
+            }
+            Command::Data => self.data().await,
+            Command::Bdat { octets, is_last } => self.chunk(octets, is_last).await,
+            Command::Rset => {
+                self.reset().await;
+                self.answer(Reply::good("2.0.0 forgotten"))
+            }
+            Command::Noop => self.answer(Reply::good("2.0.0 nothing done")),
+            Command::Vrfy => self.answer(Reply::new(252, "2.5.0 send some mail, then you know")),
+            Command::Help => self.answer(Reply::new(214, "2.0.0 RFC 2033 has all there is")),
+            Command::Quit => Err(Reply::bye().into()),
+        }
+    }
+
+    fn mail(&mut self, sender: String, octets: u64) -> Reply {
+        let current = self.service.current();
+        if !self.greeted {
+            return Reply::bad_sequence("LHLO comes first");
+        }
+        if self.transaction.is_some() {
+            return Reply::bad_sequence("there is a sender already");
+        }
+        if octets > current.max_message_bytes {
+            return Reply::new(552, "5.3.4 the message is too large");
+        }
+        let reserved =
+            Reserved::new(Arc::clone(&self.service.budget), self.admission.share.clone());
+        let metrics = Arc::clone(&self.service.metrics);
+        let incoming = Incoming::new(reserved, &sender, octets, current.max_message_bytes);
+        self.transaction =
+            Some(Transaction::new(current, metrics, self.peer.to_string(), sender, incoming));
+        Reply::good("2.1.0 sender noted")
+    }
+
+    /// DATA: the whole message, then a reply for each recipient that was accepted.
+    async fn data(&mut self) -> Result<(), End> {
+        match &self.transaction {
+            Some(transaction) if !transaction.has_recipients() => {
+                return self.answer(Reply::bad_sequence("no recipient was accepted"));
+            }
+            Some(transaction) if transaction.incoming.has_chunks() => {
+                return self.answer(Reply::bad_sequence("BDAT began this message"));
+            }
+            None => return self.answer(Reply::bad_sequence("MAIL comes first")),
+            Some(_) => {}
+        }
+        self.say(&Reply::go_on());
+        self.flush().await?;
+        let begun = Instant::now();
+        self.input.resize(DATA_BYTES);
+        let mut reader = DataReader::default();
+        while !reader.has_ended() {
+            if self.input.waiting().is_empty() {
+                self.read(self.data_timeout()).await?;
+            }
+            let Some(transaction) = &mut self.transaction else { return Err(End::Gone) };
+            let incoming = &mut transaction.incoming;
+            let waiting = self.input.waiting();
+            incoming.make_room(waiting.len(), &self.service.metrics).await;
+            let read = reader.read(waiting, |text| {
+                incoming.push(text);
+                Ok::<(), std::convert::Infallible>(())
+            });
+            let octets = read.unwrap_or_else(|never| match never {});
+            self.input.take(octets);
+        }
+        // What the message left behind is wiped, and the large room given back.
+        self.input.resize(COMMAND_BYTES);
+        self.deliver(begun).await
+    }
+
+    /// BDAT (RFC 3030 §2): a chunk as it is, and after the last one a reply for each recipient.
+    async fn chunk(&mut self, octets: u64, is_last: bool) -> Result<(), End> {
+        let begun = Instant::now();
+        let takes = self.transaction.as_ref().is_some_and(Transaction::has_recipients);
+        let room = self.transaction.as_ref().map_or(0, |transaction| transaction.incoming.room());
+        if octets > room.saturating_add(MAX_SKIPPED_BYTES) {
+            return Err(Reply::new(552, "5.3.4 the message is too large").and_close().into());
+        }
+        self.input.resize(DATA_BYTES);
+        let mut left = octets;
+        while left > 0 {
+            if self.input.waiting().is_empty() {
+                self.read(self.data_timeout()).await?;
+            }
+            let waiting = self.input.waiting();
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let piece = waiting.get(..most).unwrap_or(waiting);
+            let length = piece.len();
+            if let Some(transaction) = self.transaction.as_mut().filter(|_| takes) {
+                transaction.incoming.make_room(length, &self.service.metrics).await;
+                transaction.incoming.push(piece);
+            }
+            self.input.take(length);
+            left -= length as u64;
+        }
+        self.input.resize(COMMAND_BYTES);
+        let Some(transaction) = self.transaction.as_mut() else {
+            return self.answer(Reply::bad_sequence("MAIL comes first"));
+        };
+        if !takes {
+            return self.answer(Reply::bad_sequence("no recipient was accepted"));
+        }
+        transaction.incoming.began_with_chunks();
+        if is_last {
+            return self.deliver(begun).await;
+        }
+        self.answer(Reply::good(&format!("2.0.0 {octets} octets received")))
+    }
+
+    /// Delivers the message and answers for each recipient, as soon as the answer is known.
+    async fn deliver(&mut self, begun: Instant) -> Result<(), End> {
+        let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
+        self.service.metrics.step(Step::Receive, begun);
+        let mut delivery = transaction.deliver();
+        while let Some(outcome) = delivery.next().await {
+            self.say(&Reply::of(&outcome));
+            if !delivery.is_done() {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, offer: Offer, max_octets: u64) {
+        let mut lines = vec!["nightsafe".to_owned()];
+        lines.extend(["PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING"].map(str::to_owned));
+        let max_octets = match offer.max_octets {
+            0 => max_octets,
+            of_store => of_store.min(max_octets),
+        };
+        lines.push(format!("SIZE {max_octets}"));
+        for (extension, name) in [
+            (Extension::EightBitMime, "8BITMIME"),
+            (Extension::SmtpUtf8, "SMTPUTF8"),
+            (Extension::IgnoreQuota, "IGNOREQUOTA"),
+        ] {
+            if offer.has(extension) {
+                lines.push(name.to_owned());
+            }
+        }
+        let last = lines.len() - 1;
+        for (index, line) in lines.iter().enumerate() {
+            let divider = if index == last { ' ' } else { '-' };
+            self.replies.extend_from_slice(format!("250{divider}{line}\r\n").as_bytes());
+        }
+    }
+
+    async fn reset(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.abandon().await;
+        }
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        self.replies.extend_from_slice(format!("{reply}\r\n").as_bytes());
+    }
+
+    fn answer(&mut self, reply: Reply) -> Result<(), End> {
+        if reply.closes() {
+            return Err(reply.into());
+        }
+        self.say(&reply);
+        Ok(())
+    }
+
+    /// The next command, or what to say to a line that is none.
+    async fn next_line(&mut self) -> Result<Result<Command, Reply>, End> {
+        loop {
+            match line::first(self.input.waiting(), MAX_LINE_BYTES) {
+                Ok(Some((line, octets))) => {
+                    let command = command::parse(line);
+                    self.input.take(octets);
+                    return Ok(command);
+                }
+                Ok(None) => {}
+                Err(error @ (LineError::TooLong | LineError::BareLineEnd)) => {
+                    return Err(Reply::syntax(&error.to_string()).and_close().into());
+                }
+            }
+            self.flush().await?;
+            let limit = Duration::from_secs(self.service.current().settings.command_timeout);
+            if self.transaction.is_some() {
+                self.read(limit).await?;
+            } else {
+                let mut stop = self.stop.clone();
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return Err(Reply::going_down().into()),
+                    read = self.read(limit) => read?,
+                }
+            }
+        }
+    }
+
+    fn data_timeout(&self) -> Duration {
+        Duration::from_secs(self.service.current().settings.data_timeout)
+    }
+
+    async fn read(&mut self, limit: Duration) -> Result<(), End> {
+        match timeout(limit, self.stream.read(self.input.room())).await {
+            Ok(Ok(0) | Err(_)) => Err(End::Gone),
+            Ok(Ok(octets)) => {
+                self.input.end += octets;
+                Ok(())
+            }
+            Err(_) => Err(Reply::timed_out().into()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        if !self.replies.is_empty() {
+            let sent = timeout(self.data_timeout(), self.stream.write_all(&self.replies)).await;
+            self.replies.clear();
+            sent.map_err(|_| End::Gone)??;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! `nightsafe lmtp`, the pre-delivery hook: an LMTP server (RFC 2033) between the MTA and the store's
+//! own.
+//!
+//! ```text
+//! connection (I/O, limits) → line, command, data (what the client says) → transaction (one message)
+//!     → delivery (decide, seal) → next_hop::lmtp (the store) → outcome → reply
+//! ```
+//!
+//! The store is asked about each recipient before the client is answered, and its refusal wins. Then
+//! every sealed copy is handed over by itself, and each recipient is answered when the store has it.
+
+mod clients;
+pub mod command;
+mod connection;
+pub mod data;
+mod incoming;
+mod memory;
+mod metrics;
+pub mod reply;
+mod transaction;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::config::{self, Config, ConfigError};
+use crate::log;
+use crate::sys::file;
+use crate::sys::socket::{Listener, Peer, Stream};
+
+use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
+use super::site::{Site, SiteProblem};
+use clients::{Clients, Limits};
+use connection::Connection;
+use memory::Budget;
+
+pub use metrics::Metrics;
+
+/// How often idle connections to the store are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long to wait before the next connection when the kernel has none to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
+
+/// The service.
+#[derive(Debug)]
+pub struct Service {
+    current: RwLock<Arc<Current>>,
+    budget: Arc<Budget>,
+    clients: Arc<Clients>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+struct Current {
+    site: Site,
+    pool: Arc<Pool>,
+    settings: config::Lmtp,
+    max_message_bytes: u64,
+}
+
+impl Service {
+    /// Makes a service ready as the configuration says. Nobody is connected to yet.
+    ///
+    /// # Errors
+    /// What is missing or of no use.
+    pub fn open(config: &Config) -> Result<Arc<Self>, ServiceProblem> {
+        let current = Current::open(config)?;
+        let settings = &current.settings;
+        let wait = Duration::from_secs(settings.wait_timeout);
+        let budget = Arc::new(Budget::new(settings.memory_bytes, wait));
+        Ok(Arc::new(Self {
+            current: RwLock::new(Arc::new(current)),
+            budget,
+            clients: Arc::default(),
+            metrics: Arc::default(),
+        }))
+    }
+
+    /// Takes another configuration for the transactions to come. What is listened at and the memory
+    /// budget stay as they were.
+    ///
+    /// # Errors
+    /// What is missing or of no use; everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), ServiceProblem> {
+        let current = Arc::new(Current::open(config)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        Ok(())
+    }
+
+    /// What is counted, as it is now.
+    pub fn metrics(&self) -> String {
+        let connections = i64::try_from(self.clients.count()).unwrap_or(i64::MAX);
+        self.metrics.connections.set(connections);
+        self.metrics.memory_free.set(self.budget.free());
+        let idle = i64::try_from(self.current().pool.kept_count()).unwrap_or(i64::MAX);
+        self.metrics.store_idle.set(idle);
+        self.metrics.text()
+    }
+
+    /// Serves the clients of all `listeners` until `stop` says so; then what is in flight is finished,
+    /// within the time that the configuration gives it.
+    pub async fn serve(self: &Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(Arc::clone(self).accept(listener, stop.clone()));
+        }
+        let sweeping = tokio::spawn(Arc::clone(self).sweep());
+        let mut connections = JoinSet::new();
+        while let Some(served) = accepting.join_next().await {
+            connections.spawn(async move {
+                let mut served = served.unwrap_or_default();
+                while served.join_next().await.is_some() {}
+            });
+        }
+        let patience = Duration::from_secs(self.current().settings.stop_timeout);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if timeout(patience, all).await.is_err() {
+            log::stopped_short(self.clients.count());
+        }
+        sweeping.abort();
+    }
+
+    /// Accepts connections until it is told to stop. Gives back those that are still being served.
+    async fn accept(
+        self: Arc<Self>,
+        listener: Listener,
+        mut stop: watch::Receiver<bool>,
+    ) -> JoinSet<()> {
+        let mut served = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.begin(stream, peer, &stop, &mut served),
+                // Out of files, or the client is gone already.
+                Err(cause) => {
+                    log::cannot_accept(&cause);
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while served.try_join_next().is_some() {}
+        }
+        served
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        stream: Stream,
+        peer: Peer,
+        stop: &watch::Receiver<bool>,
+        served: &mut JoinSet<()>,
+    ) {
+        let current = self.current();
+        let limits = Limits {
+            in_all: current.settings.connections,
+            per_client: current.settings.connections_per_client,
+        };
+        let Some(admission) = self.clients.admit(&peer, limits, || self.budget.share()) else {
+            self.metrics.refused_connections.inc();
+            connection::turn_away(&stream);
+            return;
+        };
+        let connection = Connection::new(Arc::clone(self), stream, peer, admission, stop.clone());
+        served.spawn(connection.serve());
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut clock = interval(SWEEP);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            clock.tick().await;
+            self.current().pool.sweep().await;
+        }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Current {
+    fn open(config: &Config) -> Result<Self, ServiceProblem> {
+        let settings = config.lmtp.clone();
+        let needed = Budget::needed(config.delivery.max_message_bytes);
+        if needed > settings.memory_bytes - settings.memory_bytes / 4 {
+            return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4 });
+        }
+        let pool = Pool::new(
+            server(&settings)?,
+            settings.backend_connections,
+            Duration::from_secs(settings.wait_timeout),
+            Duration::from_secs(settings.backend_keep),
+        );
+        Ok(Self {
+            site: Site::open_to_stay(config)?,
+            pool: Arc::new(pool),
+            max_message_bytes: config.delivery.max_message_bytes,
+            settings,
+        })
+    }
+}
+
+/// The store as the configuration has it.
+///
+/// # Errors
+/// When the password file cannot be read.
+pub fn server(settings: &config::Lmtp) -> Result<Server, ServiceProblem> {
+    let login = if settings.backend_user.is_empty() {
+        None
+    } else {
+        let read = file::read(&settings.backend_password_file, MAX_PASSWORD_FILE_BYTES);
+        let mut password = read.map_err(ConfigError::from)?;
+        let line_end = password.expose().iter().rev().take_while(|b| matches!(b, b'\r' | b'\n'));
+        let length = password.len() - line_end.count();
+        password.truncate(length);
+        Some(Arc::new(Login { user: settings.backend_user.clone(), password }))
+    };
+    Ok(Server {
+        address: settings.backend.clone(),
+        login,
+        timeouts: Timeouts {
+            connect: Duration::from_secs(settings.backend_connect_timeout),
+            reply: Duration::from_secs(settings.backend_reply_timeout),
+            end_of_data: Duration::from_secs(settings.backend_data_timeout),
+        },
+    })
+}
+
+/// What is in the way of the service.
+#[derive(Debug)]
+pub enum ServiceProblem {
+    /// The site.
+    Site(SiteProblem),
+    /// `[lmtp] memory_bytes` is too little for the largest message.
+    Memory {
+        /// How much it needs, in octets.
+        needed: u64,
+    },
+}
+
+impl From<SiteProblem> for ServiceProblem {
+    fn from(problem: SiteProblem) -> Self {
+        Self::Site(problem)
+    }
+}
+
+impl From<ConfigError> for ServiceProblem {
+    fn from(error: ConfigError) -> Self {
+        Self::Site(error.into())
+    }
+}
+
+impl fmt::Display for ServiceProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(problem) => problem.fmt(f),
+            Self::Memory { needed } => write!(
+                f,
+                "[lmtp] memory_bytes must be at least {needed} for [delivery] max_message_bytes"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ServiceProblem {}

@@ -1,0 +1,152 @@
+//! Connections to the store that are kept for the next letter, and how many there may be.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::client::{Server, Session};
+use super::offer::Offer;
+use super::reply::Problem;
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(in crate::delivery) struct Pool {
+    server: Server,
+    /// A permit for each connection that there may be in use.
+    permits: Arc<Semaphore>,
+    /// How long somebody waits for one of them.
+    wait: Duration,
+    /// How long a connection is kept that nobody uses.
+    keep: Duration,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The one used last comes last.
+    idle: Vec<(Session, Instant)>,
+    /// What the server offered when it was last connected to.
+    offer: Option<Offer>,
+}
+
+impl Pool {
+    /// At most `most` connections to `server`, for one of which somebody waits for `wait` at most;
+    /// those that are not in use are kept for `keep`.
+    pub(in crate::delivery) fn new(
+        server: Server,
+        most: usize,
+        wait: Duration,
+        keep: Duration,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(most));
+        Self { server, permits, wait, keep, kept: Mutex::default() }
+    }
+
+    /// The server.
+    pub(in crate::delivery) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// A connection: one that was kept, or a new one.
+    pub(in crate::delivery) async fn take(self: &Arc<Self>) -> Result<Lease, Problem> {
+        let permit = timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or_else(|| {
+            Problem::io("connect", io::ErrorKind::TimedOut, "all connections are in use")
+        })?;
+        let session = match self.kept_one() {
+            Some(session) => session,
+            None => self.open().await?,
+        };
+        Ok(Lease { pool: Arc::clone(self), session: Some(session), _permit: permit })
+    }
+
+    /// What the server offers: when it was last connected to, else now.
+    pub(in crate::delivery) async fn offer(self: &Arc<Self>) -> Result<Offer, Problem> {
+        if let Some(offer) = self.kept().offer {
+            return Ok(offer);
+        }
+        let mut lease = self.take().await?;
+        Ok(lease.session().await?.offer())
+    }
+
+    async fn open(&self) -> Result<Session, Problem> {
+        let session = Session::open(&self.server).await?;
+        self.kept().offer = Some(session.offer());
+        Ok(session)
+    }
+
+    fn kept_one(&self) -> Option<Session> {
+        loop {
+            let (session, _) = self.kept().idle.pop()?;
+            if session.is_sound() {
+                return Some(session);
+            }
+        }
+    }
+
+    /// Takes leave of connections that nobody has used for a while.
+    pub(in crate::delivery) async fn sweep(&self) {
+        let old: Vec<_> = {
+            let mut kept = self.kept();
+            let fresh = kept.idle.iter().take_while(|(_, since)| since.elapsed() >= self.keep);
+            let count = fresh.count();
+            kept.idle.drain(..count).collect()
+        };
+        for (session, _) in old {
+            session.quit().await;
+        }
+    }
+
+    /// How many connections are in use.
+    pub(in crate::delivery) fn kept_count(&self) -> usize {
+        self.kept().idle.len()
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in use. It goes back when it is dropped, if it is sound and no transaction is open.
+#[derive(Debug)]
+pub(in crate::delivery) struct Lease {
+    pool: Arc<Pool>,
+    session: Option<Session>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The connection; a new one when it was given up.
+    pub(in crate::delivery) async fn session(&mut self) -> Result<&mut Session, Problem> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.pool.open().await?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Ends an open transaction.
+    pub(in crate::delivery) async fn reset(&mut self) {
+        if let Some(session) = &mut self.session
+            && session.reset().await.is_err()
+        {
+            self.session = None;
+        }
+    }
+
+    /// Gives the connection up; the next use has a new one.
+    pub(in crate::delivery) fn give_up(&mut self) {
+        self.session = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take().filter(|session| session.is_idle()) {
+            self.pool.kept().idle.push((session, Instant::now()));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Replies of an LMTP server (RFC 5321 §4.2), and what they mean for a message.
+
+use std::io;
+
+use smtp_proto::Response;
+use smtp_proto::response::parser::ResponseReceiver;
+
+use crate::delivery::next_hop::Refusal;
+use crate::sys::socket::Address;
+
+/// Where in a transaction something happened.
+pub(super) type Step = &'static str;
+
+/// What stood in the way of a transaction.
+#[derive(Debug)]
+pub(in crate::delivery) enum Problem {
+    /// The connection, or a reply that is none. Nobody knows what the server has done.
+    Io(Step, io::Error),
+    /// A reply that says no.
+    Reply {
+        /// To what.
+        step: Step,
+        /// The reply code (RFC 5321 §4.2.1).
+        code: u16,
+        /// The enhanced status code (RFC 3463); zeros for none.
+        enhanced: [u8; 3],
+        /// What else the server said.
+        text: String,
+        /// Whether a 5xx at this step speaks of the recipient or the message.
+        counts: bool,
+    },
+}
+
+impl Problem {
+    /// No reply, or none in time.
+    pub(super) fn io(step: Step, kind: io::ErrorKind, what: &str) -> Self {
+        Self::Io(step, io::Error::new(kind, what.to_owned()))
+    }
+
+    /// A reply that says no.
+    pub(super) fn reply(step: Step, reply: Response<String>, counts: bool) -> Self {
+        Self::Reply { step, code: reply.code, enhanced: reply.esc, text: reply.message, counts }
+    }
+
+    /// An address that no SMTP command can carry.
+    pub(super) fn address(step: Step) -> Self {
+        let text = "no command can carry the address".to_owned();
+        Self::Reply { step, code: 553, enhanced: [5, 1, 3], text, counts: true }
+    }
+
+    /// Whether it says nothing of the mail but that this connection is of no use: it broke, or the
+    /// server hangs up (RFC 5321 §3.8). Another one may do.
+    pub(in crate::delivery) fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Io(..) | Self::Reply { code: 421, .. })
+    }
+
+    /// Whether nobody answered in time. Asking again would take as long.
+    pub(in crate::delivery) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Io(_, cause) if cause.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// What it means for the message.
+    pub(in crate::delivery) fn refusal(&self, server: &Address) -> Refusal {
+        match self {
+            Self::Io(step, cause) => {
+                Refusal::for_now("4.4.2", format!("{server}: {step}: {cause}"))
+            }
+            Self::Reply { step, code, enhanced, text, counts } => {
+                let detail = format!("{server}: {step}: {code} {}", text.replace('\n', " | "));
+                let [class, subject, what] = enhanced;
+                match code / 100 {
+                    5 if *counts && is_about_the_mail(*code, *enhanced) => {
+                        let code = format!("5.{subject}.{what}");
+                        Refusal::for_good(if *class == 5 { &code } else { "5.0.0" }, detail)
+                    }
+                    _ if *class == 4 => Refusal::for_now(&format!("4.{subject}.{what}"), detail),
+                    _ => Refusal::for_now("4.3.0", detail),
+                }
+            }
+        }
+    }
+}
+
+/// Whether a 5xx speaks of the recipient or the message. Of the others, a server that wants us to log
+/// in or does not understand us will be mended (RFC 5321 §4.2.2, RFC 4954 §6, RFC 3463 §3.6).
+fn is_about_the_mail(code: u16, enhanced: [u8; 3]) -> bool {
+    !matches!(code, 500..=504 | 530..=538 | 555) && !matches!(enhanced, [5, 5, _])
+}
+
+/// A reply with all its lines. The code decides, so a text that is too long for the parser is no
+/// reason to doubt it.
+pub(super) fn parse(step: Step, text: &[u8]) -> Result<Response<String>, Problem> {
+    let code = text.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
+    let code: u16 = code
+        .filter(|code| (200..600).contains(code))
+        .ok_or_else(|| Problem::io(step, io::ErrorKind::InvalidData, "a reply that is none"))?;
+    let reply = ResponseReceiver::default().parse(&mut text.iter());
+    Ok(reply.unwrap_or_else(|_| Response { code, esc: [0; 3], message: String::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_mail_itself_is_refused_for_good() {
+        let refused = |line: &str| {
+            let reply = parse("RCPT", line.as_bytes()).ok().unwrap();
+            Problem::reply("RCPT", reply, true).refusal(&Address::Inet("x:1".into()))
+        };
+        for (line, for_good, code) in [
+            ("550 5.1.1 unknown\r\n", true, "5.1.1"),
+            ("552 over quota\r\n", true, "5.0.0"),
+            ("452 4.2.2 over quota\r\n", false, "4.2.2"),
+            ("530 5.7.0 log in first\r\n", false, "4.3.0"),
+            ("503 5.5.1 bad sequence\r\n", false, "4.3.0"),
+            ("555 5.5.4 unknown parameter\r\n", false, "4.3.0"),
+            ("550 5.5.1 what\r\n", false, "4.3.0"),
+        ] {
+            let refusal = refused(line);
+            assert_eq!((refusal.for_good, refusal.code.as_str()), (for_good, code), "{line}");
+        }
+        let long = format!("250 {}\r\n", "x".repeat(10_000));
+        assert_eq!(parse("RCPT", long.as_bytes()).ok().unwrap().code, 250);
+        assert!(parse("RCPT", b"+OK\r\n").is_err());
+    }
+}

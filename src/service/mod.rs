@@ -1,0 +1,65 @@
+//! What every daemon needs: sockets opened by it or by the service manager, signals, readiness, and a
+//! place to read its metrics at.
+//!
+//! Layer 2.
+
+mod exposition;
+mod signals;
+
+use std::fmt;
+use std::io;
+
+use crate::sys::socket::{Address, Listener};
+
+pub use exposition::expose;
+pub use signals::{Signal, Signals, tell_ready, tell_reloading, tell_stopping};
+
+/// Listens at every address, or takes over the sockets that the service manager has opened.
+///
+/// # Errors
+/// When an address cannot be had.
+pub async fn listen(addresses: &[Address], mode: u32) -> Result<Vec<Listener>, ListenError> {
+    let inherited = Listener::inherited().map_err(|cause| ListenError {
+        address: "the sockets of the service manager".to_owned(),
+        cause,
+    })?;
+    if !inherited.is_empty() {
+        return Ok(inherited);
+    }
+    bind(addresses, mode).await
+}
+
+/// Listens at every address.
+///
+/// # Errors
+/// When an address cannot be had.
+pub async fn bind(addresses: &[Address], mode: u32) -> Result<Vec<Listener>, ListenError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = Listener::bind(address, mode).await;
+        listeners.push(bound.map_err(|cause| ListenError { address: address.to_string(), cause })?);
+    }
+    Ok(listeners)
+}
+
+/// An address that cannot be listened at.
+#[derive(Debug)]
+pub struct ListenError {
+    address: String,
+    cause: io::Error,
+}
+
+impl ListenError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.cause.kind()
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen at {}: {}", self.address, self.cause)
+    }
+}
+
+impl std::error::Error for ListenError {}
