@@ -1,4 +1,4 @@
-//! A whole mail site in a temporary folder: nightsafe, and the real Postfix and Cyrus around it,
+//! A whole mail site in a temporary folder: nightsafe, and the real mail servers around it,
 //! configured by the files of `examples/`.
 //!
 //! Everything is started as root and runs as the users a real site has (see [`users`]); everything
@@ -9,6 +9,7 @@
 pub mod canary;
 pub mod config;
 pub mod cyrus;
+pub mod dovecot;
 pub mod fault;
 pub mod imap;
 pub mod maildir;
@@ -16,6 +17,7 @@ pub mod postfix;
 pub mod process;
 pub mod smtp;
 pub mod system_log;
+pub mod unpacked;
 pub mod users;
 
 use canary::{Canaries, Found};
@@ -39,8 +41,8 @@ pub const DOMAIN: &str = "example.org";
 /// bin/nightsafe          the program under test, where the delivery user can run it
 /// etc/                   nightsafe.toml, pepper, sealing key
 /// keys/                  public/ and private/
-/// log/                   the system log: Cyrus', and that of nightsafe when Postfix runs it
-/// postfix/  cyrus/       when they were started
+/// log/                   the system log: the stores', and that of nightsafe when Postfix runs it
+/// postfix/ cyrus/ dovecot/  when they were started
 /// maildir/               one Maildir a user
 /// private/               what the test itself has in plaintext: 0700, never searched
 /// ```
@@ -186,7 +188,7 @@ impl Site {
     }
 }
 
-/// The password of a user, at nightsafe as at Cyrus.
+/// The password of a user, at nightsafe as at the store.
 pub fn password(user: &str) -> String {
     format!("correct horse of {user}")
 }
