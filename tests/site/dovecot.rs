@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Dovecot's folders and users, and the running server while it is up.
 pub struct Dovecot {
@@ -135,6 +137,8 @@ impl Dovecot {
             let is_his = line.split(':').next() == Some(user);
             if is_his { user_line(user, fields) } else { format!("{line}\n") }
         }));
+        // Dovecot looks for changes once a second.
+        sleep(Duration::from_millis(1100));
     }
 
     /// In one step: the server may be reading it.
