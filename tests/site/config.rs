@@ -31,6 +31,25 @@ pub fn nightsafe_replacements(site: &Site, socket: &str) -> Vec<(&'static str, S
     ]
 }
 
+/// What is different in a test for Exim; `socket` is where it hands mail to.
+pub fn exim_replacements(site: &Site, port: u16, socket: &Path) -> Vec<(&'static str, String)> {
+    let at = |name: &str| site.join("exim").join(name).display().to_string();
+    let delivery = &users().delivery.name;
+    vec![
+        ("/var/spool/exim4", at("spool")),
+        ("/var/log/exim4", at("log")),
+        ("/run/exim4", at("run")),
+        ("/run/nightsafe/lmtp", socket.display().to_string()),
+        ("<; 0.0.0.0 ; ::0", "127.0.0.1".to_owned()),
+        ("_ports = 25", format!("_ports = {port}")),
+        ("user = nightsafe", format!("user = {delivery}")),
+        ("group = nightsafe", format!("group = {delivery}")),
+        // Mail for the outside world, such as bounces, goes nowhere.
+        ("driver = dnslookup", "driver = redirect\n  data = :blackhole:".to_owned()),
+        ("  transport = outgoing\n", String::new()),
+    ]
+}
+
 /// What is different in a test for the folders that systemd-tmpfiles makes for Cyrus.
 pub fn tmpfiles_replacements(site: &Site) -> Vec<(&'static str, String)> {
     let at = site.join("cyrus/run").display().to_string();

@@ -10,6 +10,7 @@ pub mod canary;
 pub mod config;
 pub mod cyrus;
 pub mod dovecot;
+pub mod exim;
 pub mod fault;
 pub mod imap;
 pub mod maildir;
@@ -42,7 +43,7 @@ pub const DOMAIN: &str = "example.org";
 /// etc/                   nightsafe.toml, pepper, sealing key
 /// keys/                  public/ and private/
 /// log/                   the system log: the stores', and that of nightsafe when Postfix runs it
-/// postfix/ cyrus/ dovecot/  when they were started
+/// postfix/  exim/  cyrus/  dovecot/     when they were started
 /// maildir/               one Maildir a user
 /// private/               what the test itself has in plaintext: 0700, never searched
 /// ```
@@ -169,15 +170,15 @@ impl Site {
     }
 
     /// Where canaries are found in what stays behind: in everything below the site but the test's
-    /// own folder and Postfix' queue (see [`Site::leaks_with_queue`]), in names as in contents, and
+    /// own folder and the MTA's queue (see [`Site::leaks_with_queue`]), in names as in contents, and
     /// in what the servers' users left in the temporary folders of the machine.
     pub fn leaks(&self, canaries: &Canaries) -> Vec<Found> {
         self.log.read();
-        let queue = self.join("postfix/queue");
-        canaries.search(self.path(), &[self.join("private"), queue])
+        let without = ["private", "postfix/queue", "exim/spool"].map(|name| self.join(name));
+        canaries.search(self.path(), &without)
     }
 
-    /// The same, and the queue of Postfix as well: once the queue is empty.
+    /// The same, and the queue of the MTA as well: once the queue is empty.
     pub fn leaks_with_queue(&self, canaries: &Canaries) -> Vec<Found> {
         self.log.read();
         let mut found = canaries.search(self.path(), &[self.join("private")]);

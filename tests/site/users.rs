@@ -20,6 +20,8 @@ pub struct Users {
     pub postfix: User,
     /// The name of Postfix' `setgid_group`, on a real site `postdrop`.
     pub postdrop: &'static str,
+    /// What Exim runs as, on a real site `Debian-exim`.
+    pub exim: User,
     /// What Cyrus runs as, on a real site `cyrus`.
     pub cyrus: User,
     /// What Dovecot runs as, on a real site `dovecot`.
@@ -45,6 +47,7 @@ pub fn users() -> &'static Users {
     USERS.get_or_init(|| Users {
         postfix: user("uucp"),
         postdrop: "news",
+        exim: user("uucp"),
         cyrus: user("list"),
         dovecot: user("irc"),
         dovenull: user("news"),
