@@ -177,8 +177,9 @@ fn look_into(path: &Path, patterns: &[(&'static str, Vec<u8>)], found: &mut Vec<
     let mut places = HashSet::new();
     for (place, pattern) in patterns {
         let inside = |text| memchr::memmem::find(text, pattern).is_some();
-        // Postfix logs the Message-ID of what it takes in; that is its log's, not ours to hide.
-        let logged = *place == "MessageId" && path.ends_with("postfix/log/mail.log");
+        // The MTA logs the Message-ID of what it takes in; that is its log's, not ours to hide.
+        let logged = *place == "MessageId"
+            && (path.ends_with("postfix/log/mail.log") || path.ends_with("exim/log/mainlog"));
         if !logged && (inside(&content) || inside(&dense)) && places.insert(*place) {
             found.push(Found { place, file: path.to_owned() });
         }

@@ -4,7 +4,7 @@
 //! which must be found; so an example that was edited cannot silently stop being tested.
 
 use super::Site;
-use super::users::users;
+use super::users::{Users, users};
 use std::fs;
 use std::path::Path;
 
@@ -19,15 +19,34 @@ pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
     text
 }
 
-/// What is different in a test for every file that calls nightsafe.
-pub fn nightsafe_replacements(site: &Site) -> Vec<(&'static str, String)> {
+/// What is different in a test for every file that calls nightsafe; `socket` is the store's.
+pub fn nightsafe_replacements(site: &Site, socket: &str) -> Vec<(&'static str, String)> {
     let at = |name: &str| site.join(name).display().to_string();
     vec![
         ("/usr/bin/nightsafe", at("bin/nightsafe")),
         ("/etc/nightsafe/nightsafe.toml", at("etc/nightsafe.toml")),
         ("user=nightsafe", format!("user={}", users().delivery.name)),
-        ("/run/cyrus/socket/lmtp", at("cyrus/run/socket/lmtp")),
+        ("/run/cyrus/socket/lmtp", at(socket)),
         ("/var/mail/nightsafe/", format!("{}/", at("maildir"))),
+    ]
+}
+
+/// What is different in a test for Exim; `socket` is where it hands mail to.
+pub fn exim_replacements(site: &Site, port: u16, socket: &Path) -> Vec<(&'static str, String)> {
+    let at = |name: &str| site.join("exim").join(name).display().to_string();
+    let delivery = &users().delivery.name;
+    vec![
+        ("/var/spool/exim4", at("spool")),
+        ("/var/log/exim4", at("log")),
+        ("/run/exim4", at("run")),
+        ("/run/nightsafe/lmtp", socket.display().to_string()),
+        ("<; 0.0.0.0 ; ::0", "127.0.0.1".to_owned()),
+        ("_ports = 25", format!("_ports = {port}")),
+        ("user = nightsafe", format!("user = {delivery}")),
+        ("group = nightsafe", format!("group = {delivery}")),
+        // Mail for the outside world, such as bounces, goes nowhere.
+        ("driver = dnslookup", "driver = redirect\n  data = :blackhole:".to_owned()),
+        ("  transport = outgoing\n", String::new()),
     ]
 }
 
@@ -38,6 +57,25 @@ pub fn tmpfiles_replacements(site: &Site) -> Vec<(&'static str, String)> {
         ("/run/cyrus", at),
         (" cyrus mail ", format!(" {} mail ", users().cyrus.name)),
         (" cyrus nightsafe ", format!(" {} {} ", users().cyrus.name, users().delivery.name)),
+    ]
+}
+
+/// What is different in a test for Dovecot.
+pub fn dovecot_replacements(site: &Site, imap_port: u16) -> Vec<(&'static str, String)> {
+    let at = |name: &str| site.join("dovecot").join(name).display().to_string();
+    let Users { dovecot, dovenull, vmail, delivery, .. } = users();
+    vec![
+        ("/run/dovecot", at("run")),
+        ("/var/lib/dovecot", at("lib")),
+        ("/var/vmail", at("mail")),
+        ("/etc/dovecot/users", at("users")),
+        ("_user = dovecot\n", format!("_user = {}\n", dovecot.name)),
+        ("_group = dovecot\n", format!("_group = {}\n", dovecot.name)),
+        ("_user = dovenull\n", format!("_user = {}\n", dovenull.name)),
+        ("uid=vmail gid=vmail", format!("uid={} gid={}", vmail.uid, vmail.gid)),
+        ("first_valid_uid = 100", "first_valid_uid = 1".to_owned()),
+        ("group = nightsafe", format!("group = {}", delivery.name)),
+        ("port = 143", format!("port = {imap_port}")),
     ]
 }
 

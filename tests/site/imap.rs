@@ -1,4 +1,4 @@
-//! As much of an IMAP client (RFC 3501) as a test needs to look into a Cyrus mailbox.
+//! As much of an IMAP client (RFC 3501) as a test needs to look into a mailbox.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ impl Imap {
     }
 
     pub fn login(port: u16, user: &str, password: &str) -> Self {
-        let mut client = Self::connect(port).expect("Cyrus greets");
+        let mut client = Self::connect(port).expect("the server greets");
         client.command(&format!("LOGIN {user} \"{password}\""));
         client
     }
@@ -37,7 +37,7 @@ impl Imap {
             let mut line = Vec::new();
             let length = self.reader.read_until(b'\n', &mut line).unwrap();
             let line = String::from_utf8_lossy(&line);
-            assert!(length > 0, "Cyrus hung up at {command:?}");
+            assert!(length > 0, "the server hung up at {command:?}");
             if let Some(size) = literal(&line) {
                 let mut content = vec![0; size];
                 self.reader.read_exact(&mut content).unwrap();

@@ -1,4 +1,4 @@
-//! A whole mail site in a temporary folder: nightsafe, and the real Postfix and Cyrus around it,
+//! A whole mail site in a temporary folder: nightsafe, and the real mail servers around it,
 //! configured by the files of `examples/`.
 //!
 //! Everything is started as root and runs as the users a real site has (see [`users`]); everything
@@ -9,6 +9,8 @@
 pub mod canary;
 pub mod config;
 pub mod cyrus;
+pub mod dovecot;
+pub mod exim;
 pub mod fault;
 pub mod imap;
 pub mod maildir;
@@ -16,6 +18,7 @@ pub mod postfix;
 pub mod process;
 pub mod smtp;
 pub mod system_log;
+pub mod unpacked;
 pub mod users;
 
 use canary::{Canaries, Found};
@@ -39,8 +42,8 @@ pub const DOMAIN: &str = "example.org";
 /// bin/nightsafe          the program under test, where the delivery user can run it
 /// etc/                   nightsafe.toml, pepper, sealing key
 /// keys/                  public/ and private/
-/// log/                   the system log: Cyrus', and that of nightsafe when Postfix runs it
-/// postfix/  cyrus/       when they were started
+/// log/                   the system log: the stores', and that of nightsafe when Postfix runs it
+/// postfix/  exim/  cyrus/  dovecot/     when they were started
 /// maildir/               one Maildir a user
 /// private/               what the test itself has in plaintext: 0700, never searched
 /// ```
@@ -167,15 +170,15 @@ impl Site {
     }
 
     /// Where canaries are found in what stays behind: in everything below the site but the test's
-    /// own folder and Postfix' queue (see [`Site::leaks_with_queue`]), in names as in contents, and
+    /// own folder and the MTA's queue (see [`Site::leaks_with_queue`]), in names as in contents, and
     /// in what the servers' users left in the temporary folders of the machine.
     pub fn leaks(&self, canaries: &Canaries) -> Vec<Found> {
         self.log.read();
-        let queue = self.join("postfix/queue");
-        canaries.search(self.path(), &[self.join("private"), queue])
+        let without = ["private", "postfix/queue", "exim/spool"].map(|name| self.join(name));
+        canaries.search(self.path(), &without)
     }
 
-    /// The same, and the queue of Postfix as well: once the queue is empty.
+    /// The same, and the queue of the MTA as well: once the queue is empty.
     pub fn leaks_with_queue(&self, canaries: &Canaries) -> Vec<Found> {
         self.log.read();
         let mut found = canaries.search(self.path(), &[self.join("private")]);
@@ -186,7 +189,7 @@ impl Site {
     }
 }
 
-/// The password of a user, at nightsafe as at Cyrus.
+/// The password of a user, at nightsafe as at the store.
 pub fn password(user: &str) -> String {
     format!("correct horse of {user}")
 }

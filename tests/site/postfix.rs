@@ -15,7 +15,19 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hop {
     Cyrus,
+    /// The same transport, with Dovecot's socket.
+    Dovecot,
     Maildir,
+}
+
+impl Hop {
+    /// Where the store listens, below the site.
+    fn socket(self) -> &'static str {
+        match self {
+            Hop::Dovecot => "dovecot/run/lmtp",
+            Hop::Cyrus | Hop::Maildir => "cyrus/run/socket/lmtp",
+        }
+    }
 }
 
 /// A running Postfix. It ends with the value; its queue stays below the site.
@@ -199,7 +211,7 @@ fn make_folders(folder: &Path) {
 /// as on a real site.
 fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper: &str) {
     let at = folder.display();
-    let mut replacements = config::nightsafe_replacements(site);
+    let mut replacements = config::nightsafe_replacements(site, hop.socket());
     if !wrapper.is_empty() {
         replacements.push(("argv=", format!("argv={wrapper} ")));
     }
@@ -213,7 +225,7 @@ fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper:
     write_old(&folder.join("etc/master.cf"), &format!("{debian}\n{ours}"));
 
     let transport = match hop {
-        Hop::Cyrus => "virtual_transport = nightsafe\n",
+        Hop::Cyrus | Hop::Dovecot => "virtual_transport = nightsafe\n",
         Hop::Maildir => "virtual_transport = nightsafe-maildir\n",
     };
     let ours = config::example(

@@ -1,10 +1,10 @@
-//! As much of an SMTP client (RFC 5321) as a test needs to hand a message to Postfix.
+//! As much of an SMTP client (RFC 5321) as a test needs to hand a message to an MTA.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Hands in a message with CRLF line ends; gives the queue id that Postfix answers.
+/// Hands in a message with CRLF line ends; gives the queue id that the MTA answers.
 pub fn submit(port: u16, sender: &str, recipients: &[&str], message: &[u8]) -> String {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -19,7 +19,8 @@ pub fn submit(port: u16, sender: &str, recipients: &[&str], message: &[u8]) -> S
     client.writer.write_all(&stuffed(message)).unwrap();
     let accepted = client.reply("250");
     client.command("QUIT", "221");
-    let id = accepted.rsplit(" queued as ").next().unwrap().trim();
+    // Postfix says "… queued as 4cXyZ", Exim "… id=1vNabc-000001-2x".
+    let id = accepted.trim_end().rsplit([' ', '=']).next().unwrap();
     id.to_owned()
 }
 
@@ -55,7 +56,7 @@ impl Client {
         loop {
             let mut line = String::new();
             self.reader.read_line(&mut line).unwrap();
-            assert!(line.starts_with(expected), "expected {expected}, Postfix said: {line:?}");
+            assert!(line.starts_with(expected), "expected {expected}, the MTA said: {line:?}");
             if line.as_bytes().get(3) != Some(&b'-') {
                 return line;
             }

@@ -20,16 +20,25 @@ pub struct Users {
     pub postfix: User,
     /// The name of Postfix' `setgid_group`, on a real site `postdrop`.
     pub postdrop: &'static str,
+    /// What Exim runs as, on a real site `Debian-exim`.
+    pub exim: User,
     /// What Cyrus runs as, on a real site `cyrus`.
     pub cyrus: User,
+    /// What Dovecot runs as, on a real site `dovecot`.
+    pub dovecot: User,
+    /// What Dovecot runs as before a login, on a real site `dovenull`.
+    pub dovenull: User,
+    /// Whose the mail is at Dovecot, on a real site `vmail`.
+    pub vmail: User,
     /// What `nightsafe deliver` runs as, on a real site `nightsafe`.
     pub delivery: User,
 }
 
 impl Users {
     /// Whoever must not have left plaintext anywhere.
-    pub fn unprivileged(&self) -> [u32; 2] {
-        [self.cyrus.uid, self.delivery.uid]
+    pub fn unprivileged(&self) -> [u32; 5] {
+        [&self.cyrus, &self.dovecot, &self.dovenull, &self.vmail, &self.delivery]
+            .map(|user| user.uid)
     }
 }
 
@@ -38,7 +47,11 @@ pub fn users() -> &'static Users {
     USERS.get_or_init(|| Users {
         postfix: user("uucp"),
         postdrop: "news",
+        exim: user("uucp"),
         cyrus: user("list"),
+        dovecot: user("irc"),
+        dovenull: user("news"),
+        vmail: user("games"),
         delivery: user("proxy"),
     })
 }
