@@ -25,7 +25,7 @@ use super::transaction::Transaction;
 
 /// Octets read at once: of commands, and of a message.
 const COMMAND_BYTES: usize = MAX_LINE_BYTES;
-const DATA_BYTES: usize = 64 * 1024;
+const DATA_BYTES: usize = 16 * 1024;
 /// Commands that make no sense before the connection ends.
 const MAX_ERRORS: usize = 20;
 /// A large chunk over the limit is not waited for.
