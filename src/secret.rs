@@ -29,6 +29,11 @@ impl<const N: usize> Secret<N> {
         Some(secret)
     }
 
+    /// `N` zero bytes, to compare with.
+    pub fn zero() -> Self {
+        Self(Box::new([0; N]))
+    }
+
     /// `N` bytes from the kernel's generator.
     pub fn random() -> Self {
         let mut secret = Self(Box::new([0; N]));
