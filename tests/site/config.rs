@@ -4,9 +4,11 @@
 //! which must be found; so an example that was edited cannot silently stop being tested.
 
 use super::Site;
-use super::users::{Users, users};
+use super::mode;
+use super::users::{Users, group, user, users};
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 
 /// The content of `examples/NAME` with each literal replaced.
 pub fn example(name: &str, replacements: &[(&str, String)]) -> String {
@@ -48,6 +50,26 @@ pub fn exim_replacements(site: &Site, port: u16, socket: &Path) -> Vec<(&'static
         ("driver = dnslookup", "driver = redirect\n  data = :blackhole:".to_owned()),
         ("  transport = outgoing\n", String::new()),
     ]
+}
+
+/// What is different in a test for the folder of nightsafe's own socket, which Postfix connects to.
+pub fn socket_replacements(site: &Site) -> Vec<(&'static str, String)> {
+    let owners = format!(" {} {} ", users().delivery.name, users().postfix.name);
+    vec![
+        ("/run/nightsafe", site.join("nightsafe").display().to_string()),
+        (" nightsafe postfix ", owners),
+    ]
+}
+
+/// What systemd-tmpfiles does with lines such as `d /run/cyrus 0755 cyrus mail - -`.
+pub fn make_folders(tmpfiles: &str) {
+    for line in tmpfiles.lines().filter(|line| line.starts_with("d ")) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let path = PathBuf::from(fields[1]);
+        fs::create_dir_all(&path).unwrap();
+        chown(&path, Some(user(fields[3]).uid), Some(group(fields[4]))).unwrap();
+        mode(&path, u32::from_str_radix(fields[2], 8).unwrap());
+    }
 }
 
 /// What is different in a test for the folders that systemd-tmpfiles makes for Cyrus.

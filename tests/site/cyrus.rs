@@ -2,7 +2,7 @@
 
 use super::imap::Imap;
 use super::process::{Server, free_port, wait_for};
-use super::users::{group, user, users};
+use super::users::{group, users};
 use super::{Site, config, mode, password, sasl_plugins, server_file, server_libraries};
 use std::fs;
 use std::io::Write;
@@ -29,6 +29,33 @@ impl Cyrus {
 
     /// The same with more lines for its imapd.conf.
     pub fn start_with(site: &Site, names: &[&str], extra: &str) -> Self {
+        Self::start_as(site, names, [&[], &[]], extra)
+    }
+
+    /// The same with some words of its imapd.conf replaced.
+    pub fn start_changed(site: &Site, names: &[&str], changes: &[(&'static str, String)]) -> Self {
+        Self::start_as(site, names, [changes, &[]], "")
+    }
+
+    /// The same with LMTP on this TCP port as well, where one has to log in: as a site does whose
+    /// store is another machine.
+    pub fn start_with_port(site: &Site, names: &[&str], port: u16) -> Self {
+        let program = server_file("/usr/lib/cyrus/bin/lmtpd");
+        let service = format!(
+            "SERVICES {{\n  lmtp cmd=\"{} -C {}\" listen=\"127.0.0.1:{port}\" maxchild=25\n",
+            program.display(),
+            site.join("cyrus/imapd.conf").display()
+        );
+        Self::start_as(site, names, [&[], &[("SERVICES {\n", service)]], "")
+    }
+
+    /// With changes to imapd.conf and cyrus.conf, and more lines for the first.
+    fn start_as(
+        site: &Site,
+        names: &[&str],
+        changes: [&[(&'static str, String)]; 2],
+        extra: &str,
+    ) -> Self {
         let folder = site.join("cyrus");
         let port = free_port();
         let user = &users().cyrus;
@@ -44,8 +71,11 @@ impl Cyrus {
         for name in ["", "log"] {
             mode(&folder.join(name), 0o755);
         }
-        make_folders(&config::example("cyrus/tmpfiles.conf", &config::tmpfiles_replacements(site)));
-        let [imapd, master] = config::cyrus_replacements(site, port);
+        let tmpfiles = config::tmpfiles_replacements(site);
+        config::make_folders(&config::example("cyrus/tmpfiles.conf", &tmpfiles));
+        let [mut imapd, mut master] = config::cyrus_replacements(site, port);
+        imapd.extend_from_slice(changes[0]);
+        master.extend_from_slice(changes[1]);
         let imapd = config::example("cyrus/imapd.conf", &imapd) + extra;
         fs::write(folder.join("imapd.conf"), imapd).unwrap();
         fs::write(folder.join("cyrus.conf"), config::example("cyrus/cyrus.conf", &master)).unwrap();
@@ -55,8 +85,9 @@ impl Cyrus {
             cyrus.add_login(name);
         }
         cyrus.up(site);
+        let mut admin = cyrus.admin();
         for name in names {
-            cyrus.add_mailbox(name);
+            admin.command(&format!("CREATE user/{name}"));
         }
         cyrus
     }
@@ -124,24 +155,26 @@ impl Cyrus {
         self.admin().command(&format!("SETQUOTA user/{user} ()"));
     }
 
+    /// A folder that the user may not have yet, and that mail can be addressed to: whoever delivers
+    /// with a detail is nobody in particular, so anybody must have the right to post.
+    pub fn add_folder(&self, user: &str, name: &str) {
+        let mut admin = self.admin();
+        admin.command(&format!("CREATE user/{user}/{name}"));
+        admin.command(&format!("SETACL user/{user}/{name} anyone p"));
+    }
+
     fn admin(&self) -> Imap {
         Imap::login(self.port, ADMIN, &password(ADMIN))
     }
 
     /// All messages of the user's inbox as they are stored, oldest first.
     pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
-        Imap::login(self.port, user, &password(user)).messages("INBOX")
+        self.mailbox(user, "INBOX")
     }
-}
 
-/// What systemd-tmpfiles does with lines such as `d /run/cyrus 0755 cyrus mail - -`.
-fn make_folders(tmpfiles: &str) {
-    for line in tmpfiles.lines().filter(|line| line.starts_with("d ")) {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let path = PathBuf::from(fields[1]);
-        fs::create_dir_all(&path).unwrap();
-        mode(&path, u32::from_str_radix(fields[2], 8).unwrap());
-        chown(&path, Some(user(fields[3]).uid), Some(group(fields[4]))).unwrap();
+    /// The same for any mailbox.
+    pub fn mailbox(&self, user: &str, name: &str) -> Vec<Vec<u8>> {
+        Imap::login(self.port, user, &password(user)).messages(name)
     }
 }
 

@@ -12,7 +12,9 @@ pub mod cyrus;
 pub mod dovecot;
 pub mod exim;
 pub mod fault;
+pub mod hook;
 pub mod imap;
+pub mod lmtp;
 pub mod maildir;
 pub mod postfix;
 pub mod process;
@@ -43,6 +45,7 @@ pub const DOMAIN: &str = "example.org";
 /// etc/                   nightsafe.toml, pepper, sealing key
 /// keys/                  public/ and private/
 /// log/                   the system log: the stores', and that of nightsafe when Postfix runs it
+/// nightsafe/             the socket of `nightsafe lmtp`
 /// postfix/  exim/  cyrus/  dovecot/     when they were started
 /// maildir/               one Maildir a user
 /// private/               what the test itself has in plaintext: 0700, never searched
@@ -163,12 +166,34 @@ impl Site {
         success(&self.nightsafe(&["enroll", user, "--password-file", &file]).output().unwrap());
     }
 
+    /// Takes a user's keys away, as of somebody who has left.
+    pub fn remove(&self, user: &str) {
+        success(&self.nightsafe(&["remove", user]).output().unwrap());
+    }
+
     /// Reads a sealed message back with the user's password.
     pub fn unseal(&self, user: &str, sealed: &[u8]) -> Vec<u8> {
         let file = self.private_file(&format!("{user}.sealed"), sealed);
         let secret = self.private_file(&format!("{user}.password"), password(user).as_bytes());
         let arguments = ["unseal", "--user", user, "--password-file", &secret, &file];
         let output = self.nightsafe(&arguments).output().unwrap();
+        success(&output);
+        output.stdout
+    }
+
+    /// The user's identity, in a file: opens any number of messages without a password.
+    pub fn identity(&self, user: &str) -> String {
+        let secret = self.private_file(&format!("{user}.password"), password(user).as_bytes());
+        let output =
+            self.nightsafe(&["identity", user, "--password-file", &secret]).output().unwrap();
+        success(&output);
+        self.private_file(&format!("{user}.identity"), &output.stdout)
+    }
+
+    /// Reads a sealed message back with [`Site::identity`].
+    pub fn unseal_with(&self, identity: &str, sealed: &[u8]) -> Vec<u8> {
+        let file = self.private_file("sealed", sealed);
+        let output = self.nightsafe(&["unseal", "--identity", identity, &file]).output().unwrap();
         success(&output);
         output.stdout
     }

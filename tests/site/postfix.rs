@@ -3,7 +3,7 @@
 use super::process::{Server, free_port, wait_for};
 use super::system_log::read;
 use super::users::{group, users};
-use super::{Site, config, mode, server_file, server_libraries, smtp};
+use super::{Site, config, hook, mode, server_file, server_libraries, smtp};
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::chown;
@@ -18,6 +18,8 @@ pub enum Hop {
     /// The same transport, with Dovecot's socket.
     Dovecot,
     Maildir,
+    /// To `nightsafe lmtp`, whatever the store behind it.
+    Lmtp,
 }
 
 impl Hop {
@@ -26,7 +28,30 @@ impl Hop {
         match self {
             Hop::Dovecot => "dovecot/run/lmtp",
             Hop::Cyrus | Hop::Maildir => "cyrus/run/socket/lmtp",
+            Hop::Lmtp => hook::SOCKET,
         }
+    }
+
+    /// What the examples for it say: `main.cf` and then `master.cf`.
+    fn examples(self, site: &Site, wrapper: &str) -> [String; 2] {
+        if self == Hop::Lmtp {
+            let socket = site.join(self.socket()).display().to_string();
+            let main = [("/run/nightsafe/lmtp", socket)];
+            return [
+                config::example("postfix-lmtp/main.cf", &main),
+                config::example("postfix-lmtp/master.cf", &[]),
+            ];
+        }
+        let mut master = config::nightsafe_replacements(site, self.socket());
+        if !wrapper.is_empty() {
+            master.push(("argv=", format!("argv={wrapper} ")));
+        }
+        let transport = match self {
+            Hop::Maildir => "virtual_transport = nightsafe-maildir\n",
+            _ => "virtual_transport = nightsafe\n",
+        };
+        let main = [("virtual_transport = nightsafe\n", transport.to_owned())];
+        [config::example("postfix/main.cf", &main), config::example("postfix/master.cf", &master)]
     }
 }
 
@@ -211,27 +236,14 @@ fn make_folders(folder: &Path) {
 /// as on a real site.
 fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper: &str) {
     let at = folder.display();
-    let mut replacements = config::nightsafe_replacements(site, hop.socket());
-    if !wrapper.is_empty() {
-        replacements.push(("argv=", format!("argv={wrapper} ")));
-    }
-    let ours = config::example("postfix/master.cf", &replacements);
+    let [main, master] = hop.examples(site, wrapper);
     let debian = read(&server_file("/usr/share/postfix/master.cf.dist"));
     assert!(
         debian.contains("\nsmtp      inet  n       -       y"),
         "an unknown master.cf of Debian"
     );
     let debian = debian.replacen("\nsmtp      inet", &format!("\n127.0.0.1:{port} inet"), 1);
-    write_old(&folder.join("etc/master.cf"), &format!("{debian}\n{ours}"));
-
-    let transport = match hop {
-        Hop::Cyrus | Hop::Dovecot => "virtual_transport = nightsafe\n",
-        Hop::Maildir => "virtual_transport = nightsafe-maildir\n",
-    };
-    let ours = config::example(
-        "postfix/main.cf",
-        &[("virtual_transport = nightsafe\n", transport.to_owned())],
-    );
+    write_old(&folder.join("etc/master.cf"), &format!("{debian}\n{master}"));
     let (daemons, commands) =
         (server_file("/usr/lib/postfix/sbin"), server_file("/usr/sbin/postqueue"));
     let base = format!(
@@ -256,7 +268,7 @@ fn write_configuration(site: &Site, folder: &Path, port: u16, hop: Hop, wrapper:
         postdrop = users().postdrop,
         libraries = server_libraries(),
     );
-    write_old(&folder.join("etc/main.cf"), &format!("{base}{ours}"));
+    write_old(&folder.join("etc/main.cf"), &format!("{base}{main}"));
 }
 
 /// Postfix reads a configuration file that was changed within the last seconds again and again,

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,16 @@ impl Server {
     pub fn start(command: &mut Command) -> Self {
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for it to end by itself, or by a signal that it was sent.
+    pub fn wait(&mut self) -> ExitStatus {
+        let id = self.child.id();
+        wait_for("a server to end", || format!("process {id}"), || self.child.try_wait().unwrap())
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -307,7 +307,14 @@ impl Delivering {
 
     /// Seals the message for one user.
     fn seal(&mut self, user: &User, half: &PublicHalf) -> Result<SealedMessage, Outcome> {
-        self.draft();
+        if self.draft.is_none() {
+            self.draft();
+            let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
+            if self.passed.is_none() && !self.recipients.iter().any(passes) {
+                // Nobody gets it as it came.
+                self.incoming.wipe();
+            }
+        }
         self.seals -= 1;
         let begun = Instant::now();
         let current = Arc::clone(&self.shared.current);
@@ -338,10 +345,6 @@ impl Delivering {
             delivery.draft(self.incoming.message(), clock::now())
         });
         self.draft = Some(draft);
-        let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
-        if !self.recipients.iter().any(passes) && self.passed.is_none() {
-            self.incoming.wipe();
-        }
         self.shared.metrics.step(Step::Prepare, begun);
     }
 }
