@@ -85,7 +85,9 @@ impl Client {
             for index in accepted {
                 said[index] = judged(&data)?;
             }
-            return Ok(());
+            // The sender of a transaction without a recipient is still there.
+            self.write(b"RSET\r\n")?;
+            return self.must_say("250");
         }
         assert!(!accepted.is_empty(), "DATA without a recipient: {data}");
         self.write(&stuffed(message))?;

@@ -86,15 +86,15 @@ impl World {
                 self.service.kill();
                 self.service.up(&self.site);
             }
-            Fault::StoreKilled if chance.is(50) => {
+            // Only those that take mail. Dovecot's master would wait for seconds before the next one.
+            Fault::StoreKilled if self.store.kind() == Kind::Cyrus && chance.is(50) => {
+                chance.pause(20..120);
+                self.store.signal_lmtpd(Signal::KILL);
+            }
+            Fault::StoreKilled => {
                 chance.pause(50..300);
                 self.store.kill();
                 self.store.up(&self.site);
-            }
-            // Only those that take mail: the others go on.
-            Fault::StoreKilled => {
-                chance.pause(20..120);
-                self.store.signal_lmtpd(Signal::KILL);
             }
             Fault::StoreStalls => {
                 chance.pause(50..400);
