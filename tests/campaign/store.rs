@@ -7,7 +7,8 @@ use crate::site::Site;
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
 use crate::site::process::{named_in_group, signal};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,10 @@ impl Store {
     pub fn kill(&mut self) {
         match self {
             Self::Cyrus(cyrus) => cyrus.kill(),
-            Self::Dovecot(dovecot) => dovecot.kill(),
+            Self::Dovecot(dovecot) => {
+                dovecot.kill();
+                USERS.iter().for_each(|user| remove_nameless_locks(&dovecot.maildir(user)));
+            }
         }
     }
 
@@ -102,6 +106,17 @@ impl Store {
         match self {
             Self::Cyrus(cyrus) => cyrus.inbox(user),
             Self::Dovecot(dovecot) => dovecot.inbox(user),
+        }
+    }
+}
+
+/// Locks of a process that was killed before it had written its number into them. Dovecot waits for
+/// two minutes until it takes them for stale; that nobody holds them, the test knows.
+fn remove_nameless_locks(maildir: &Path) {
+    for entry in fs::read_dir(maildir).into_iter().flatten().flatten() {
+        let is_lock = entry.path().extension().is_some_and(|extension| extension == "lock");
+        if is_lock && entry.metadata().is_ok_and(|about| about.len() == 0) {
+            fs::remove_file(entry.path()).unwrap();
         }
     }
 }

@@ -9,7 +9,7 @@ use nightsafe::seal::{Ring, Trust, unseal};
 
 use super::USERS;
 use super::client::Said;
-use super::letters::Letters;
+use super::letters::{Letters, address};
 use super::sender::{Counts, SENDER};
 use crate::site::{Site, password, success};
 
@@ -98,6 +98,22 @@ pub fn compare(said: &[Vec<(usize, Said)>], found: &Found) -> Comparison {
         }
     }
     result
+}
+
+/// That a store has a message more often than once, and nobody was told that it had it, is the store's
+/// own doing only if it went away when it had all of the message: so often at most, for each user.
+pub fn excused(log: &str, found: &Found) -> Result<(), String> {
+    for (user, name) in USERS.iter().enumerate() {
+        let of_user = found.iter().filter(|((_, of), _)| *of == user);
+        let too_many: usize = of_user.map(|(_, times)| times - 1).sum();
+        let mark = format!("to=<{}>", address(user));
+        let lines = log.lines().filter(|line| line.contains(&mark));
+        let lost = lines.filter(|line| line.contains(": end of data: ")).count();
+        if too_many > lost {
+            return Err(format!("{name}: {too_many} too many, {lost} replies lost"));
+        }
+    }
+    Ok(())
 }
 
 /// One row of the table, with its head.
