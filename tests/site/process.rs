@@ -22,10 +22,6 @@ impl Server {
         Self { child }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for it to end by itself, or by a signal that it was sent.
     pub fn wait(&mut self) -> ExitStatus {
         let id = self.child.id();
