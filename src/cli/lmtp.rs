@@ -28,6 +28,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     // Each client and each delivery to the store has a socket.
     process::allow_files()
         .map_err(|cause| Failure::temporary(format!("cannot raise the limit of files: {cause}")))?;
+    process::keep_freed_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| cannot_start(&cause))?;
     runtime.block_on(serve(path, &config))?;

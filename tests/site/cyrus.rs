@@ -21,6 +21,15 @@ pub struct Cyrus {
 
 const ADMIN: &str = "cyrus";
 
+/// The file with `extra` lines in place of those that set the same: Cyrus takes no option twice.
+fn overridden(file: &str, extra: &str) -> String {
+    let option = |line: &str| line.split_once(':').map(|(name, _)| name.to_owned());
+    let set: Vec<_> = extra.lines().filter_map(option).collect();
+    let kept = |line: &&str| option(line).is_none_or(|name| !set.contains(&name));
+    let kept: String = file.lines().filter(kept).map(|line| format!("{line}\n")).collect();
+    kept + extra
+}
+
 impl Cyrus {
     /// Starts a server in which these users have a mailbox, and [`password`]s.
     pub fn start(site: &Site, names: &[&str]) -> Self {
@@ -76,7 +85,7 @@ impl Cyrus {
         let [mut imapd, mut master] = config::cyrus_replacements(site, port);
         imapd.extend_from_slice(changes[0]);
         master.extend_from_slice(changes[1]);
-        let imapd = config::example("cyrus/imapd.conf", &imapd) + extra;
+        let imapd = overridden(&config::example("cyrus/imapd.conf", &imapd), extra);
         fs::write(folder.join("imapd.conf"), imapd).unwrap();
         fs::write(folder.join("cyrus.conf"), config::example("cyrus/cyrus.conf", &master)).unwrap();
         let mut cyrus = Self { folder, port, master: None };

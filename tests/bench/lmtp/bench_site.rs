@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
-use crate::site::process::{Server, running, wait_for};
+use crate::site::process::{Server, wait_for};
 use crate::site::{Site, mode, server_file, server_libraries};
 
 /// What stands behind nightsafe.
@@ -24,7 +24,7 @@ pub(crate) enum Store {
 
 pub(crate) struct BenchSite {
     // The servers before the folder that they are in.
-    hook: Option<(Server, u32)>,
+    hook: Option<Server>,
     _store: Running,
     site: Site,
     socket: PathBuf,
@@ -96,7 +96,7 @@ impl BenchSite {
         fs::write(&file, text + &lmtp).unwrap();
         let mut command = self.site.nightsafe(&["lmtp"]);
         let server = Server::start(command.stdout(Stdio::null()));
-        self.hook = Some((server, running(&self.site.join("bin/nightsafe"))[0]));
+        self.hook = Some(server);
         let said = || self.site.system_log();
         wait_for("nightsafe", said, || UnixStream::connect(self.hook_socket()).ok());
     }
@@ -114,14 +114,14 @@ impl BenchSite {
     }
 
     fn hook_file(&self, name: &str) -> String {
-        let (_, id) = self.hook.as_ref().unwrap();
+        let id = self.hook.as_ref().unwrap().id();
         fs::read_to_string(format!("/proc/{id}/{name}")).unwrap()
     }
 
     /// Microseconds of CPU that nightsafe has used so far. The kernel counts in nanoseconds there, for
     /// each thread that lives.
     pub(crate) fn cpu_micros(&self) -> f64 {
-        let (_, id) = self.hook.as_ref().unwrap();
+        let id = self.hook.as_ref().unwrap().id();
         let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
         let nanos = tasks.filter_map(|task| {
             let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
