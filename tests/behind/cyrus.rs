@@ -1,0 +1,72 @@
+//! What only Cyrus has: recipients whose quota does not count, and LMTP on TCP with a login.
+
+use super::{ALICE, Mail, SENDER, Store};
+use crate::site::canary::Canaries;
+use crate::site::cyrus::Cyrus;
+use crate::site::hook::Hook;
+use crate::site::postfix::{Hop, Postfix};
+use crate::site::process::free_port;
+use crate::site::users::users;
+use crate::site::{Site, mode, password};
+use std::fs;
+use std::os::unix::fs::chown;
+
+/// `IGNOREQUOTA` goes through to Cyrus; without it she is over quota.
+pub fn ignore_quota() {
+    let mail = Mail::<Cyrus>::start(&["alice"]);
+    let [before, taken] = ["before", "taken"].map(Canaries::new);
+    mail.send(ALICE, &before.message(), "sent", "2.");
+    mail.store.fill_up("alice");
+
+    let mut client = mail.hook.client();
+    let offered = client.good("LHLO client.example.net");
+    assert!(offered.contains("IGNOREQUOTA"), "{offered}");
+    client.good(&format!("MAIL FROM:<{SENDER}>"));
+    let reply = client.command(&format!("RCPT TO:<{ALICE}>"));
+    assert!(reply.starts_with("552 5.2.2 "), "{reply}");
+    client.good("RSET");
+    client.good(&format!("MAIL FROM:<{SENDER}>"));
+    client.good(&format!("RCPT TO:<{ALICE}> IGNOREQUOTA"));
+    let replies = client.data(&taken.message(), 1);
+    assert!(replies[0].starts_with("250 2.0.0 sealed as <"), "{replies:?}");
+
+    mail.must_have("alice", &[&before.message(), &taken.message()]);
+    for canaries in [before, taken] {
+        assert_eq!(mail.site.leaks_with_queue(&canaries), []);
+    }
+}
+
+/// Cyrus on TCP wants to know who delivers. With a wrong password everything waits; the right one is
+/// taken over while the service runs.
+pub fn over_tcp() {
+    let site = Site::with_users(&["alice"]);
+    let port = free_port();
+    let cyrus = Cyrus::start_with_port(&site, &["alice"], port);
+    let file = site.join("etc/store.password");
+    let write = |text: &str| {
+        fs::write(&file, text).unwrap();
+        chown(&file, None, Some(users().delivery.gid)).unwrap();
+        mode(&file, 0o640);
+    };
+    // `cyrus` is the admin of the example.
+    let login = format!("backend_user = \"cyrus\"\nbackend_password_file = \"{}\"", file.display());
+    let backend = format!("inet:127.0.0.1:{port}");
+    let canaries = Canaries::new("tcp");
+    write("wrong\n");
+    // It starts and greets nobody, since it cannot ask the store what to offer.
+    let hook = Hook::start_with(&site, &backend, &login);
+    let postfix = Postfix::start(&site, Hop::Lmtp);
+    let id = postfix.submit(&[ALICE], &canaries.message());
+    postfix.attempt(&id, 1).must_be("deferred", "4.");
+    assert_eq!(site.leaks(&canaries), []);
+
+    write(&format!("{}\n", password("cyrus")));
+    hook.reload(&site);
+    postfix.retry(&id).must_be("sent", "2.0.0");
+    postfix.wait_until_empty();
+    let inbox = cyrus.inbox("alice");
+    assert_eq!(inbox.len(), 1);
+    assert!(site.unseal("alice", &inbox[0]).ends_with(&canaries.message()));
+    assert!(!hook.log(&site).contains(&password("cyrus")));
+    assert_eq!(site.leaks_with_queue(&canaries), []);
+}
