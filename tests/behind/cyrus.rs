@@ -60,6 +60,10 @@ pub fn over_tcp() {
     postfix.attempt(&id, 1).must_be("deferred", "4.");
     assert_eq!(site.leaks(&canaries), []);
 
+    let log = hook.log(&site);
+    let why = log.lines().find(|line| line.contains(&backend)).expect("the log says why");
+    assert!(why.contains("AUTH: 5"), "{why}");
+
     write(&format!("{}\n", password("cyrus")));
     hook.reload(&site);
     postfix.retry(&id).must_be("sent", "2.0.0");
