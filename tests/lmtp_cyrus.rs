@@ -78,6 +78,11 @@ fn the_store_is_told_no_more_than_it_must_know() {
 }
 
 #[test]
+fn what_is_too_large_for_cyrus_bounces() {
+    cyrus::too_large();
+}
+
+#[test]
 fn quota_can_be_ignored() {
     cyrus::ignore_quota();
 }

@@ -4,7 +4,7 @@ mod behind;
 mod seal_support;
 mod site;
 
-use behind::{bytes, many, outcomes, parameters, recipients};
+use behind::{bytes, dovecot, many, outcomes, parameters, recipients};
 use site::Site;
 use site::dovecot::Dovecot;
 use site::hook::Hook;
@@ -26,6 +26,11 @@ fn an_unknown_user_bounces() {
 #[test]
 fn a_full_mailbox_bounces() {
     outcomes::over_quota::<Dovecot>();
+}
+
+#[test]
+fn what_would_overfill_a_mailbox_bounces() {
+    dovecot::over_quota_with_it();
 }
 
 #[test]

@@ -36,6 +36,36 @@ pub fn ignore_quota() {
     }
 }
 
+/// The store's own limit: nightsafe announces it, so Postfix sends nothing larger. What grows beyond it
+/// when it is sealed, Cyrus refuses when it has it.
+pub fn too_large() {
+    let site = Site::with_users(&["alice"]);
+    let cyrus = Cyrus::start_with(&site, &["alice"], "maxmessagesize: 20480\n");
+    let hook = Hook::start(&site, &cyrus.address());
+    let postfix = Postfix::start(&site, Hop::Lmtp);
+    let offered = hook.client().good("LHLO client.example.net");
+    assert!(offered.contains("SIZE 20480\r\n"), "{offered}");
+    let [early, late, fits] = ["early", "late", "fits"].map(Canaries::new);
+    for (message, class, says) in [
+        (early.large_message(100_000), "5.3.4", "message size"),
+        (late.large_message(18_000), "5.2.3", "in reply to end of DATA"),
+    ] {
+        let id = postfix.submit(&[ALICE], &message);
+        let attempt = postfix.attempt(&id, 1);
+        attempt.must_be("bounced", class);
+        assert!(attempt.text.contains(says), "{attempt:?}");
+    }
+    let id = postfix.submit(&[ALICE], &fits.message());
+    postfix.attempt(&id, 1).must_be("sent", "2.0.0");
+    postfix.wait_until_empty();
+    let inbox = cyrus.inbox("alice");
+    assert_eq!(inbox.len(), 1);
+    assert!(site.unseal("alice", &inbox[0]).ends_with(&fits.message()));
+    for canaries in [early, late, fits] {
+        assert_eq!(site.leaks_with_queue(&canaries), []);
+    }
+}
+
 /// Cyrus on TCP wants to know who delivers. With a wrong password everything waits; the right one is
 /// taken over while the service runs.
 pub fn over_tcp() {

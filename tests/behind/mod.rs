@@ -4,6 +4,7 @@
 
 pub mod bytes;
 pub mod cyrus;
+pub mod dovecot;
 pub mod many;
 pub mod outcomes;
 pub mod parameters;
