@@ -5,10 +5,12 @@
 //!
 //! # The ways
 //!
-//! A message's way in, from the MTA's pipe to the mail store:
+//! A message's way in, from the MTA to the mail store, by a pipe transport or by LMTP:
 //!
 //! ```text
-//! cli::deliver → delivery::pipe → delivery → user → keys::public → seal::Draft → age → delivery::next_hop
+//! cli::deliver → delivery::pipe ┐
+//!                               ├→ delivery → user → keys::public → seal::Draft → age → delivery::next_hop
+//! cli::lmtp    → delivery::lmtp ┘
 //! ```
 //!
 //! A message's way out, from the mail store to its owner:
@@ -31,17 +33,17 @@
 //! | layer | modules |
 //! |---|---|
 //! | 5 | [`cli`]: one file for each command, and how each ends |
-//! | 4 | [`delivery`]: pipe, policy, next hops, outcomes · [`lifecycle`]: set-up, enrolment, passwords, accounts |
-//! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] |
-//! | 1 | [`age`]: the file format · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
-//! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes · [`log`]: every line there is · [`fault`]: for tests |
+//! | 4 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`lifecycle`]: set-up, enrolment, passwords, accounts |
+//! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
+//! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
+//! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes, sockets, the clock · [`log`]: every line there is · [`fault`]: for tests |
 //!
 //! # What must hold
 //!
 //! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
 //! * [`delivery`] can name no secret key, no key record and no pepper.
-//! * [`age`], [`message`] and [`user`] do no I/O and read no clock; only [`log`] writes log lines; only
+//! * [`age`], [`mod@line`], [`message`] and [`user`] do no I/O and read no clock; only [`log`] writes log lines; only
 //!   [`cli`] and [`delivery::outcome`] choose exit statuses.
 //! * Whatever is read from outside has a limit, named where it is read, and can cause no panic.
 #![forbid(unsafe_code)]

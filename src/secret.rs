@@ -29,6 +29,11 @@ impl<const N: usize> Secret<N> {
         Some(secret)
     }
 
+    /// `N` zero bytes, to compare with.
+    pub fn zero() -> Self {
+        Self(Box::new([0; N]))
+    }
+
     /// `N` bytes from the kernel's generator.
     pub fn random() -> Self {
         let mut secret = Self(Box::new([0; N]));
@@ -85,12 +90,14 @@ impl SecretBytes {
     /// # Errors
     /// When the memory for them cannot be had; what was there before stays.
     pub fn try_push(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        self.try_reserve(bytes.len())?;
+        if bytes.len() > self.room() {
+            self.try_reserve(bytes.len().max(self.0.capacity()))?;
+        }
         self.0.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Makes room for `additional` bytes.
+    /// Makes room for `additional` bytes, and for no more.
     ///
     /// # Errors
     /// When the memory for them cannot be had.
@@ -99,9 +106,8 @@ impl SecretBytes {
         if wanted > self.0.capacity() { self.grow(wanted) } else { Ok(()) }
     }
 
-    fn grow(&mut self, wanted: usize) -> Result<(), OutOfMemory> {
+    fn grow(&mut self, capacity: usize) -> Result<(), OutOfMemory> {
         let mut larger = Vec::new();
-        let capacity = wanted.max(self.0.capacity().saturating_mul(2));
         larger.try_reserve_exact(capacity).map_err(|_| OutOfMemory)?;
         larger.extend_from_slice(&self.0);
         wipe(&mut self.0);

@@ -3,8 +3,10 @@
 //! A secret key must never be copied or printed without a call that says so.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use curve25519_dalek::{EdwardsPoint, MontgomeryPoint};
 use x25519_dalek::StaticSecret;
 
 use super::{Error, FileKey, KeyError, Stanza, bech32};
@@ -29,19 +31,48 @@ impl<I: Identity + ?Sized> Identity for &I {
 }
 
 /// An X25519 public key, what age calls a recipient: `age1…`. Who has it can seal and cannot read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PublicKey([u8; 32]);
+#[derive(Clone, Copy)]
+pub struct PublicKey {
+    bytes: [u8; 32],
+    /// The same point on the Edwards curve (RFC 7748 §4.1), on which a multiplication takes half the
+    /// time; `None` when it lies on the twist, as no key does that somebody made from a scalar.
+    point: Option<EdwardsPoint>,
+}
 
 impl PublicKey {
     /// The key with these bytes. Every 32 bytes are one; those of low order are refused by
     /// [`wrap`](super::wrap).
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        // Of the two points with this u-coordinate either will do: products have the same, too.
+        Self { bytes, point: MontgomeryPoint(bytes).to_edwards(0) }
     }
 
     /// The u-coordinate (RFC 7748).
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
+    }
+
+    /// X25519 of `scalar` and this key (RFC 7748 §5), clamped as there.
+    pub(super) fn multiply(&self, scalar: &Secret<32>) -> Secret<32> {
+        let mut product = match &self.point {
+            Some(point) => point.mul_clamped(*scalar.expose()).to_montgomery().0,
+            None => MontgomeryPoint(self.bytes).mul_clamped(*scalar.expose()).0,
+        };
+        Secret::take(&mut product)
+    }
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl Hash for PublicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
     }
 }
 
@@ -49,13 +80,13 @@ impl FromStr for PublicKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        Ok(Self(*bech32::decode(PUBLIC_PREFIX, text)?.expose()))
+        Ok(Self::from_bytes(*bech32::decode(PUBLIC_PREFIX, text)?.expose()))
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&bech32::encode(PUBLIC_PREFIX, &self.0))
+        f.pad(&bech32::encode(PUBLIC_PREFIX, &self.bytes))
     }
 }
 
@@ -81,7 +112,7 @@ impl SecretKey {
     /// The key with this scalar (RFC 7748; clamped when it is used, so every 32 bytes are one).
     pub fn from_scalar_bytes(scalar: Secret<32>) -> Self {
         let public = x25519_dalek::PublicKey::from(&StaticSecret::from(*scalar.expose()));
-        Self { public: PublicKey(public.to_bytes()), scalar }
+        Self { public: PublicKey::from_bytes(public.to_bytes()), scalar }
     }
 
     /// The key in `text`: `AGE-SECRET-KEY-1…`, nothing before or after it.
@@ -139,6 +170,24 @@ mod tests {
         assert_eq!(upper.parse::<PublicKey>(), Err(KeyError::Prefix));
         let padded = format!("{PUBLIC}\n");
         assert_eq!(padded.parse::<PublicKey>(), Err(KeyError::Length));
+    }
+
+    #[test]
+    fn a_product_is_that_of_x25519() {
+        let mut on_the_twist = 0;
+        for _ in 0..50 {
+            let scalar = Secret::<32>::random();
+            // Half of all bytes are a point of the twist.
+            for bytes in
+                [*Secret::<32>::random().expose(), *SecretKey::generate().public_key().as_bytes()]
+            {
+                let key = PublicKey::from_bytes(bytes);
+                let known = StaticSecret::from(*scalar.expose()).diffie_hellman(&bytes.into());
+                assert_eq!(key.multiply(&scalar).expose(), known.as_bytes());
+                on_the_twist += usize::from(key.point.is_none());
+            }
+        }
+        assert!((5..95).contains(&on_the_twist), "{on_the_twist}");
     }
 
     #[test]

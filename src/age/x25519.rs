@@ -3,7 +3,7 @@
 //! The stanza must never say whom it is for, and a share of low order is never used, on either side.
 
 use encodify::base64::STANDARD_NO_PAD as BASE64;
-use x25519_dalek::{SharedSecret, StaticSecret};
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use super::primitives::{TAG_LEN, ZERO_NONCE, derive, open, seal};
@@ -21,9 +21,9 @@ pub(super) const BODY_LEN: usize = 16 + TAG_LEN;
 /// # Errors
 /// [`WrapError::LowOrder`] when `to` is a point of low order.
 pub fn wrap(file_key: &FileKey, to: &PublicKey) -> Result<Stanza, WrapError> {
-    let ephemeral = StaticSecret::from(*Secret::<32>::random().expose());
-    let share = x25519_dalek::PublicKey::from(&ephemeral);
-    let shared = ephemeral.diffie_hellman(&(*to.as_bytes()).into());
+    let ephemeral = Secret::random();
+    let share = x25519_dalek::PublicKey::from(&StaticSecret::from(*ephemeral.expose()));
+    let shared = to.multiply(&ephemeral);
     let key = wrap_key(&shared, share.as_bytes(), to).ok_or(WrapError::LowOrder)?;
 
     let mut body = Zeroizing::new(*file_key.expose());
@@ -53,6 +53,7 @@ impl SecretKey {
             .and_then(|share| share.try_into().ok())
             .ok_or(HeaderError::Recipient)?;
         let shared = StaticSecret::from(*self.expose()).diffie_hellman(&share.into());
+        let shared = Secret::take(&mut shared.to_bytes());
         let key = wrap_key(&shared, &share, &self.public_key()).ok_or(HeaderError::LowOrder)?;
         open_body(&key, &ZERO_NONCE, &stanza.body)
     }
@@ -65,9 +66,9 @@ impl Identity for SecretKey {
 }
 
 /// The key that wraps; `None` when either side's point is of low order, so that the secret is none.
-fn wrap_key(shared: &SharedSecret, share: &[u8; 32], to: &PublicKey) -> Option<Secret<32>> {
+fn wrap_key(shared: &Secret<32>, share: &[u8; 32], to: &PublicKey) -> Option<Secret<32>> {
     let salt = [*share, *to.as_bytes()].concat();
-    shared.was_contributory().then(|| derive(shared.as_bytes(), &salt, INFO))
+    (*shared != Secret::zero()).then(|| derive(shared.expose(), &salt, INFO))
 }
 
 /// The file key in the body of a stanza; `None` when `key` is not the one that sealed it.

@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::{Config, DEFAULT_PATH};
-use crate::delivery;
+use crate::config::{self, Config, DEFAULT_PATH};
+use crate::delivery::{self, next_hop};
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::Pepper;
 use crate::keys::public::PublicFolder;
@@ -47,6 +47,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("sealing key", sealing_key(&config))?;
     lines.line("pepper", or_hidden(pepper(&config)))?;
     lines.line("public keys", public_keys(&config))?;
+    lines.line("[lmtp]", lmtp(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
         Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {
@@ -117,6 +118,31 @@ fn public_keys(config: &Config) -> Result<String, Failure> {
     closed_to(&path, 0o022)?;
     reachable(&path)?;
     Ok(format!("{} is of this site", path.display()))
+}
+
+/// What the store offers. A site that has not touched `[lmtp]` may have no use for it.
+fn lmtp(config: &Config) -> Result<String, Failure> {
+    let settings = &config.lmtp;
+    delivery::lmtp::check_memory(config)?;
+    let server = delivery::lmtp::server(settings)?;
+    let backend = &settings.backend;
+    if server.login.is_some() && !backend.is_local() {
+        let error = format!("the password of backend_user goes to {backend} in the clear");
+        return Err(Failure::config(error).hint("use a Unix socket or a tunnel that encrypts"));
+    }
+    match next_hop::lmtp::ask_for_offer(&server) {
+        Ok(offer) => {
+            let names = offer.names().join(", ");
+            let names = if names.is_empty() { "no extension".to_owned() } else { names };
+            Ok(format!("{backend} offers {names}"))
+        }
+        Err(_) if *settings == config::Lmtp::default() => {
+            Ok(format!("no store at {backend}, which only `nightsafe lmtp` needs"))
+        }
+        Err(refusal) => Err(Failure::config(refusal.detail).hint(
+            "start the store; [lmtp] backend is its LMTP socket, and this user must reach it",
+        )),
+    }
 }
 
 fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> {

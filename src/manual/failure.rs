@@ -1,11 +1,16 @@
 //! What happens to a message when something fails.
 //!
-//! | outcome | exit status | output begins | when |
-//! |---|---|---|---|
-//! | sealed | 0 | `2.0.0` | the next hop accepted the sealed message |
-//! | passed | 0 | `2.0.0` | policy says that this recipient's mail is not sealed, and the next hop accepted it |
-//! | deferred | 75 | `4.` | anything unknown: no key yet, the key directory unreadable or not mounted, the next hop down, no memory, wrong arguments, a wrong configuration, a panic, a caller that died |
-//! | rejected | 67, 69 | `5.` | the next hop refused it for good, it is too large, or policy refuses it |
+//! | outcome | exit status | LMTP reply | text begins | when |
+//! |---|---|---|---|---|
+//! | sealed | 0 | 250 | `2.0.0` | the next hop accepted the sealed message |
+//! | passed | 0 | 250 | `2.0.0` | policy says that this recipient's mail is not sealed, and the next hop accepted it |
+//! | deferred | 75 | 450, 451, 452 | `4.` | anything unknown: no key yet, the key directory unreadable or not mounted, the next hop down, no memory, wrong arguments, a wrong configuration, a panic, a caller that died |
+//! | rejected | 67, 69 | 550, 552, 554 | `5.` | the next hop refused it for good, it is too large, or policy refuses it |
+//!
+//! `nightsafe lmtp` answers for each recipient by itself, and closes the connection with 421, or without
+//! a word, where there is nothing to answer for: the MTA tries again. One whose store closed the
+//! connection after the end of the data does not know whether it has the letter; neither does anybody
+//! else, so the recipient is deferred, and the next try has the same outer Message-ID.
 //!
 //! Postfix' pipe(8) bounces on every other status, and on a panic's 101: so those must not occur.
 //! Killed by a signal, or out of memory in an allocation, the process dies without a status, and Postfix
@@ -17,6 +22,11 @@
 //! * **The MTA dies while it hands a message over.** End of file then means nothing. The caller is looked
 //!   for before anything is handed on; a message cut short would be stored, and the whole one refused as
 //!   its duplicate.
+//! * **The store closes a connection, or restarts.** One that fails before an octet of the letter is on
+//!   its way is replaced by a new one, once; after that the recipient is deferred.
+//! * **There is no memory.** All messages in hand share one budget. The client is not read from while
+//!   there is none left for its message, and answered 452 when that takes too long.
+//! * **The service is told to stop.** Transactions in hand are finished, other clients are told 421.
 //! * **A crash while keys are written.** Records are replaced in one step. At each moment the old or the
 //!   new password unlocks. A public key appears only when its private record is durable; an enrolment
 //!   that was interrupted before is finished by running it again.

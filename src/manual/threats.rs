@@ -12,6 +12,9 @@
 //! Everything of a message is sealed: body, attachments, every header field. `[seal] clear_headers` can
 //! keep named fields readable; the default keeps none.
 //!
+//! What was freed is wiped in every process of nightsafe; a message is in the memory of delivery only
+//! while it is on its way.
+//!
 //! Never claimed: hiding sizes, times, flags, folder names, the MTA's own queue and log; noticing that
 //! mail was deleted or rolled back; safety from a root that stays.
 //!

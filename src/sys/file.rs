@@ -164,8 +164,8 @@ impl Folder {
             Ok(stat) => Ok(Some(Version {
                 file: (stat.st_dev, stat.st_ino),
                 size: stat.st_size,
-                modified: (stat.st_mtime, stat.st_mtime_nsec as u64),
-                changed: (stat.st_ctime, stat.st_ctime_nsec as u64),
+                modified: (stat.st_mtime, stat.st_mtime_nsec),
+                changed: (stat.st_ctime, stat.st_ctime_nsec),
             })),
             Err(Errno::NOENT) => Ok(None),
             Err(cause) => Err(FileError::new("look at", &self.path.join(name), cause)),

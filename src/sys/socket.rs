@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -35,6 +36,16 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// Whether what is sent there stays on this machine, as far as the address tells.
+    pub fn is_local(&self) -> bool {
+        let Self::Inet(host) = self else { return true };
+        let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
+    }
+}
+
 fn has_port(host: &str) -> bool {
     let split = host.rsplit_once(':');
     split.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -64,7 +75,7 @@ pub enum Peer {
     /// A local process of the user with this number.
     User(u32),
     /// A process on the host with this address.
-    Host(std::net::IpAddr),
+    Host(IpAddr),
 }
 
 impl fmt::Display for Peer {
@@ -271,8 +282,11 @@ mod tests {
     fn addresses() {
         assert_eq!("unix:/run/x".parse(), Ok(Address::Unix("/run/x".into())));
         assert_eq!("inet:127.0.0.1:24".parse(), Ok(Address::Inet("127.0.0.1:24".into())));
-        for text in ["unix:/run/x", "inet:[::1]:24"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        for (text, is_local) in
+            [("unix:/run/x", true), ("inet:[::1]:24", true), ("inet:store.test:24", false)]
+        {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.to_string().as_str(), address.is_local()), (text, is_local));
         }
         for bad in ["", "unix:run", "inet:host", "inet::24", "inet:host:port", "/run/x", "tcp:x:1"]
         {

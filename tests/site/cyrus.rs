@@ -119,6 +119,16 @@ impl Cyrus {
         self.master = None;
     }
 
+    /// Kills all of the server, in whatever it is doing.
+    pub fn kill(&mut self) {
+        self.master.take().expect("it is up").kill_group();
+    }
+
+    /// The process group of the running server.
+    pub fn group(&self) -> u32 {
+        self.master.as_ref().expect("it is up").id()
+    }
+
     pub fn lmtp_socket(&self) -> PathBuf {
         self.folder.join("run/socket/lmtp")
     }

@@ -61,12 +61,16 @@ pub struct Site {
 impl Site {
     /// Makes a site and its keys. `extra` is appended to the configuration file.
     pub fn new(extra: &str) -> Self {
+        Self::new_in(Path::new("/var/tmp"), extra)
+    }
+
+    /// The same below a folder, which may be on a disk of another kind.
+    pub fn new_in(parent: &Path, extra: &str) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "real servers switch users, which only root can: run tests/run as root"
         );
-        let folder =
-            tempfile::Builder::new().prefix("nightsafe-site-").tempdir_in("/var/tmp").unwrap();
+        let folder = tempfile::Builder::new().prefix("nightsafe-site-").tempdir_in(parent).unwrap();
         let site = Self {
             log: SystemLog::start(folder.path().join("log")),
             folder,

@@ -1,6 +1,6 @@
 //! Child processes that end with the test, waiting with a deadline, and a look into `/proc`.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -22,10 +22,6 @@ impl Server {
         Self { child }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for it to end by itself, or by a signal that it was sent.
     pub fn wait(&mut self) -> ExitStatus {
         let id = self.child.id();
@@ -34,6 +30,27 @@ impl Server {
 
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Its process, and the group of those that it started, if it was given one.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, in whatever it is doing.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills its whole group, at once, and waits until none of it is left.
+    pub fn kill_group(mut self) {
+        let group = self.child.id();
+        let pid = Pid::from_raw(i32::try_from(group).unwrap()).unwrap();
+        kill_process_group(pid, Signal::KILL).unwrap();
+        self.child.wait().unwrap();
+        let left = || format!("{:?}", in_group(group));
+        wait_for("a group of processes to end", left, || in_group(group).is_empty().then_some(()));
     }
 }
 
@@ -98,9 +115,35 @@ pub fn running(program: &Path) -> Vec<u32> {
 
 /// The parent of a process, while it lives.
 pub fn parent(process: u32) -> Option<u32> {
+    stat(process)?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The processes of a group that run a program of this name.
+pub fn named_in_group(name: &str, group: u32) -> Vec<u32> {
+    let found = in_group(group).into_iter();
+    found.filter(|process| stat(*process).is_some_and(|(its, _)| its == name)).collect()
+}
+
+/// The processes of a group that live.
+fn in_group(group: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_in = |process: &u32| {
+        stat(*process).is_some_and(|(_, rest)| {
+            let mut fields = rest.split(' ');
+            let lives = fields.next() != Some("Z");
+            lives && fields.nth(1).and_then(|its| its.parse().ok()) == Some(group)
+        })
+    };
+    processes.filter(is_in).collect()
+}
+
+/// The name of a process, and what comes behind it: "state parent group …".
+fn stat(process: u32) -> Option<(String, String)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // "PID (name) state parent …", and the name can hold anything.
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    // "PID (name) state parent group …", and the name can hold anything.
+    let (name, rest) = stat.rsplit_once(") ")?;
+    Some((name.split_once('(')?.1.to_owned(), rest.to_owned()))
 }
 
 /// How many bytes a process has read so far.

@@ -25,7 +25,7 @@ pub fn submit(port: u16, sender: &str, recipients: &[&str], message: &[u8]) -> S
 }
 
 /// Dots doubled at the beginning of lines, and the line with one dot at the end.
-fn stuffed(message: &[u8]) -> Vec<u8> {
+pub fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 16);
     for line in message.split_inclusive(|&byte| byte == b'\n') {
         if line.starts_with(b".") {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod client;
+pub mod hook;
 pub mod lmtp;
 pub mod trace;
 

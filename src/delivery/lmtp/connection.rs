@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
@@ -26,7 +26,7 @@ use super::transaction::Transaction;
 
 /// Octets read at once: of commands, and of a message.
 const COMMAND_BYTES: usize = MAX_LINE_BYTES;
-const DATA_BYTES: usize = 64 * 1024;
+const DATA_BYTES: usize = 16 * 1024;
 /// Commands that make no sense before the connection ends.
 const MAX_ERRORS: usize = 20;
 /// A large chunk over the limit is not waited for.
@@ -392,13 +392,21 @@ impl Connection {
     }
 
     async fn read(&mut self, limit: Duration) -> Result<(), End> {
-        match timeout(limit, self.stream.read(self.input.room())).await {
-            Ok(Ok(0) | Err(_)) => Err(End::Gone),
-            Ok(Ok(octets)) => {
-                self.input.end += octets;
-                Ok(())
+        let end = Instant::now() + limit;
+        loop {
+            // A client that takes its time must not keep others from the store.
+            let patience = self.transaction.as_ref().and_then(Transaction::keeps_store_until);
+            let until = patience.map_or(end, |patience| patience.min(end));
+            let read = timeout_at(until.into(), self.stream.read(self.input.room())).await;
+            match (read, &mut self.transaction) {
+                (Ok(Ok(0) | Err(_)), _) => return Err(End::Gone),
+                (Ok(Ok(octets)), _) => {
+                    self.input.end += octets;
+                    return Ok(());
+                }
+                (Err(_), Some(transaction)) if until < end => transaction.let_store_go().await,
+                (Err(_), _) => return Err(Reply::timed_out().into()),
             }
-            Err(_) => Err(Reply::timed_out().into()),
         }
     }
 

@@ -189,10 +189,7 @@ impl Service {
 impl Current {
     fn open(config: &Config) -> Result<Self, ServiceProblem> {
         let settings = config.lmtp.clone();
-        let needed = Budget::needed(config.delivery.max_message_bytes);
-        if needed > settings.memory_bytes - settings.memory_bytes / 4 {
-            return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4 });
-        }
+        check_memory(config)?;
         let pool = Pool::new(
             server(&settings)?,
             settings.backend_connections,
@@ -206,6 +203,19 @@ impl Current {
             settings,
         })
     }
+}
+
+/// Whether the memory budget lets the largest message in.
+///
+/// # Errors
+/// When it does not.
+pub fn check_memory(config: &Config) -> Result<(), ServiceProblem> {
+    let needed = Budget::needed(config.delivery.max_message_bytes);
+    let budget = config.lmtp.memory_bytes;
+    if needed > budget - budget / 4 {
+        return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4096 });
+    }
+    Ok(())
 }
 
 /// The store as the configuration has it.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
@@ -25,6 +25,9 @@ use super::reply::Reply;
 /// Work on a message from this size on is left to a thread that may be busy for a while.
 const LARGE_BYTES: usize = 128 * 1024;
 
+/// How long a client may be silent, or slow, before the connection to the store serves others.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// From MAIL to the end of the data.
 pub(super) struct Transaction {
     shared: Shared,
@@ -41,6 +44,8 @@ struct Shared {
     client: String,
     /// The connection to the store.
     lease: Option<Lease>,
+    /// When the store was last asked about a recipient.
+    asked: Instant,
     begun: Instant,
 }
 
@@ -52,7 +57,8 @@ impl Transaction {
         sender: String,
         incoming: Incoming,
     ) -> Self {
-        let shared = Shared { current, metrics, client, lease: None, begun: Instant::now() };
+        let now = Instant::now();
+        let shared = Shared { current, metrics, client, lease: None, asked: now, begun: now };
         Self { shared, sender, recipients: VecDeque::new(), incoming }
     }
 
@@ -96,11 +102,21 @@ impl Transaction {
         }
     }
 
-    /// Nothing comes of it.
-    pub(super) async fn abandon(mut self) {
-        if let Some(lease) = &mut self.shared.lease {
+    /// Until when the connection to the store is kept for a client that says nothing.
+    pub(super) fn keeps_store_until(&self) -> Option<Instant> {
+        self.shared.lease.as_ref().map(|_| self.shared.asked + STORE_PATIENCE)
+    }
+
+    /// Gives the connection to the store back: the hand-over begins anew on another.
+    pub(super) async fn let_store_go(&mut self) {
+        if let Some(mut lease) = self.shared.lease.take() {
             lease.reset().await;
         }
+    }
+
+    /// Nothing comes of it.
+    pub(super) async fn abandon(mut self) {
+        self.let_store_go().await;
     }
 }
 
@@ -119,6 +135,7 @@ impl Shared {
 
     /// Asks the store about a recipient, over another connection if this one is of no use any more.
     async fn ask(&mut self, sender: &str, recipient: &Recipient) -> Result<(), Problem> {
+        self.asked = Instant::now();
         let lease = self.lease().await?;
         match lease.session().await?.ask(sender, recipient).await {
             Err(problem) if problem.is_of_the_connection() => {

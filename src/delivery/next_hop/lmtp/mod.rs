@@ -87,6 +87,21 @@ impl Drop for Lmtp {
     }
 }
 
+/// Connects to a server, logs in where that is wanted, and takes leave: what it offers.
+///
+/// # Errors
+/// What stands in the way of a delivery there.
+pub fn ask_for_offer(server: &Server) -> Result<Offer, Refusal> {
+    let runtime = runtime().map_err(|cause| Refusal::io("cannot wait", &cause))?;
+    runtime.block_on(async {
+        let session =
+            Session::open(server).await.map_err(|problem| problem.refusal(&server.address))?;
+        let offer = session.offer();
+        session.quit().await;
+        Ok(offer)
+    })
+}
+
 fn runtime() -> io::Result<Runtime> {
     // One thread beside this one: a large letter blocks the one that writes it.
     Builder::new_multi_thread().worker_threads(1).enable_io().enable_time().build()

@@ -119,9 +119,10 @@ pub(in crate::delivery) struct Lease {
 }
 
 impl Lease {
-    /// The connection; a new one when it was given up.
+    /// The connection; a new one when it was given up, or is not sound any more: what the server says
+    /// there next may be the answer to something else.
     pub(in crate::delivery) async fn session(&mut self) -> Result<&mut Session, Problem> {
-        let session = match self.session.take() {
+        let session = match self.session.take().filter(Session::is_sound) {
             Some(session) => session,
             None => self.pool.open().await?,
         };

@@ -1,0 +1,151 @@
+//! A store, and nightsafe before it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::site::cyrus::Cyrus;
+use crate::site::dovecot::Dovecot;
+use crate::site::process::{Server, running, wait_for};
+use crate::site::{Site, mode, server_file, server_libraries};
+
+/// What stands behind nightsafe.
+#[derive(Clone, Copy)]
+pub(crate) enum Store {
+    /// Postfix' smtp-sink, which takes everything and keeps nothing.
+    Sink,
+    Cyrus,
+    Dovecot,
+    /// With mail_crypt and a key for each user.
+    DovecotCrypt,
+}
+
+pub(crate) struct BenchSite {
+    // The servers before the folder that they are in.
+    hook: Option<(Server, u32)>,
+    _store: Running,
+    site: Site,
+    socket: PathBuf,
+}
+
+#[expect(dead_code, reason = "they are kept for their end")]
+enum Running {
+    Sink(Server),
+    Cyrus(Cyrus),
+    Dovecot(Dovecot),
+}
+
+impl BenchSite {
+    /// A store with `mailboxes`: each run fills a fresh one, for Dovecot slows as one fills. Their mail
+    /// is sealed for one user, whom the map makes of all of them.
+    pub(crate) fn start(folder: &Path, store: Store, mailboxes: usize) -> Self {
+        let site = Site::new_in(folder, "");
+        site.enroll("owner");
+        let names: Vec<String> = (0..mailboxes).map(|index| format!("user{index}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (running, socket) = match store {
+            Store::Sink => {
+                let socket = site.join("sink");
+                mode(site.path(), 0o777);
+                let mut command = Command::new(server_file("/usr/sbin/smtp-sink"));
+                command.env("LD_LIBRARY_PATH", server_libraries()).args(["-L", "-u", "nobody"]);
+                let sink =
+                    Server::start(command.arg(format!("unix:{}", socket.display())).arg("1000"));
+                (Running::Sink(sink), socket)
+            }
+            Store::Cyrus => {
+                // The same message again and again.
+                let cyrus = Cyrus::start_with(&site, &names, "\nduplicatesuppression: no\n");
+                let socket = cyrus.lmtp_socket();
+                (Running::Cyrus(cyrus), socket)
+            }
+            Store::Dovecot => {
+                let dovecot = Dovecot::start(&site, &names);
+                let socket = dovecot.lmtp_socket();
+                (Running::Dovecot(dovecot), socket)
+            }
+            Store::DovecotCrypt => {
+                let dovecot = Dovecot::start_crypt(&site, &names);
+                let socket = dovecot.lmtp_socket();
+                (Running::Dovecot(dovecot), socket)
+            }
+        };
+        let said = || site.system_log();
+        wait_for("the store", said, || UnixStream::connect(&socket).ok());
+        let mut bench = Self { hook: None, _store: running, site, socket };
+        if !matches!(store, Store::DovecotCrypt) {
+            bench.start_hook(&names);
+        }
+        bench
+    }
+
+    fn start_hook(&mut self, names: &[&str]) {
+        let at = |name: &str| self.site.join(name).display().to_string();
+        let many = (1..50).map(|index| format!("{index}user0 owner\n"));
+        let map: String = names.iter().map(|name| format!("{name} owner\n")).chain(many).collect();
+        fs::write(at("etc/map"), map).unwrap();
+        let file = at("etc/nightsafe.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("[users]\n", &format!("[users]\nmap = \"{}\"\n", at("etc/map")));
+        let (hook, metrics, store) = (at("hook"), at("metrics"), self.socket.display());
+        let lmtp = format!(
+            "[lmtp]\nlisten = [\"unix:{hook}\"]\nbackend = \"unix:{store}\"\nmetrics = [\"unix:{metrics}\"]\n"
+        );
+        fs::write(&file, text + &lmtp).unwrap();
+        let mut command = self.site.nightsafe(&["lmtp"]);
+        let server = Server::start(command.stdout(Stdio::null()));
+        self.hook = Some((server, running(&self.site.join("bin/nightsafe"))[0]));
+        let said = || self.site.system_log();
+        wait_for("nightsafe", said, || UnixStream::connect(self.hook_socket()).ok());
+    }
+
+    pub(crate) fn store_socket(&self) -> PathBuf {
+        self.socket.clone()
+    }
+
+    pub(crate) fn hook_socket(&self) -> PathBuf {
+        self.site.join("hook")
+    }
+
+    pub(crate) fn user(&self, index: usize) -> String {
+        format!("user{index}")
+    }
+
+    fn hook_file(&self, name: &str) -> String {
+        let (_, id) = self.hook.as_ref().unwrap();
+        fs::read_to_string(format!("/proc/{id}/{name}")).unwrap()
+    }
+
+    /// Microseconds of CPU that nightsafe has used so far. The kernel counts in nanoseconds there, for
+    /// each thread that lives.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        let (_, id) = self.hook.as_ref().unwrap();
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
+        let nanos = tasks.filter_map(|task| {
+            let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<f64>().ok()
+        });
+        nanos.sum::<f64>() / 1000.0
+    }
+
+    /// Microseconds that nightsafe's metrics have for the steps `prepare` and `seal`.
+    pub(crate) fn step_micros(&self) -> [f64; 2] {
+        let mut stream = UnixStream::connect(self.site.join("metrics")).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        ["prepare", "seal"].map(|step| {
+            let name = format!("nightsafe_lmtp_step_seconds_sum{{step=\"{step}\"}} ");
+            let sum = text.lines().find_map(|line| line.strip_prefix(&name));
+            sum.map_or(0.0, |sum| sum.parse::<f64>().unwrap() * 1e6)
+        })
+    }
+
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = self.hook_file("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}

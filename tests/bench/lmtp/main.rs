@@ -1,0 +1,150 @@
+//! What the pre-delivery hook costs in front of real stores: `smtp-source -L` straight to the store
+//! against `smtp-source -L` to nightsafe to the store, in turn, on tmpfs and on the disk of /var/tmp.
+//! As root: `cargo bench --bench lmtp`, or with one of `stores`, `sink`, `recipients`, `memory` behind
+//! `--`. `ROUNDS` sets how often each contender runs.
+
+#[path = "../../site/mod.rs"]
+mod site;
+
+mod bench_site;
+mod load;
+
+use std::path::Path;
+
+use bench_site::{BenchSite, Store};
+use load::{Load, median};
+
+/// Messages as they are: two of the corpus in HTML and one in text.
+const MESSAGES: [(&str, &str); 3] = [
+    ("4 KB", "text/reply-with-quoting"),
+    ("20 KB", "html/statement-8bit"),
+    ("75 KB", "html/newsletter-75k"),
+];
+
+fn main() {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let has = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    if has("sink") {
+        sink();
+    }
+    if has("recipients") {
+        recipients();
+    }
+    if has("stores") {
+        stores();
+    }
+    if has("memory") {
+        memory();
+    }
+}
+
+fn rounds() -> usize {
+    std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
+}
+
+/// Ratios of nightsafe to what it stands before, and to Dovecot's own encryption.
+fn stores() {
+    println!("messages a second, medians; ratio: through nightsafe / direct");
+    for (disk, folder) in [("tmpfs", "/dev/shm"), ("disk", "/var/tmp")] {
+        for (size, message) in MESSAGES {
+            for sessions in [1, 4] {
+                for (name, store, peer) in [
+                    ("cyrus", Store::Cyrus, None),
+                    ("dovecot", Store::Dovecot, Some(Store::DovecotCrypt)),
+                ] {
+                    let load = Load { message, sessions, count: 200 * sessions, recipients: 1 };
+                    let what = format!("{disk:<6} {size:<6} {sessions} sessions  {name:<8}");
+                    compare(&what, Path::new(folder), store, peer, load);
+                }
+            }
+        }
+    }
+}
+
+fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: Load) {
+    let rounds = rounds();
+    let bench = BenchSite::start(folder, store, rounds * 2);
+    let peer = peer.map(|peer| BenchSite::start(folder, peer, rounds));
+    let (mut direct, mut through, mut crypt) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        direct.push(load.run(&bench.store_socket(), &bench.user(2 * round)));
+        through.push(load.run(&bench.hook_socket(), &bench.user(2 * round + 1)));
+        if let Some(peer) = &peer {
+            crypt.push(load.run(&peer.store_socket(), &peer.user(round)));
+        }
+    }
+    let (direct, through) = (median(direct), median(through));
+    print!("{what} direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {:.2}", through / direct);
+    if peer.is_some() {
+        let crypt = median(crypt);
+        print!("   mail_crypt {crypt:>6.0}  nightsafe / mail_crypt {:.2}", through / crypt);
+    }
+    println!();
+}
+
+/// How much is left of a store that does nothing, and where nightsafe's own time goes.
+fn sink() {
+    let rounds = rounds();
+    let bench = BenchSite::start(Path::new("/dev/shm"), Store::Sink, 1);
+    for (size, message) in MESSAGES {
+        for sessions in [1, 4] {
+            let load = Load { message, sessions, count: 1000 * sessions, recipients: 1 };
+            let (mut direct, mut through) = (Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                direct.push(load.run(&bench.store_socket(), &bench.user(0)));
+                through.push(load.run(&bench.hook_socket(), &bench.user(0)));
+            }
+            let (direct, through) = (median(direct), median(through));
+            let ratio = through / direct;
+            println!(
+                "smtp-sink {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}"
+            );
+        }
+        // With one session nothing waits for a processor, so the time of a step is its CPU time.
+        let load = Load { message, sessions: 1, count: 2000, recipients: 1 };
+        let (before, steps) = (bench.cpu_micros(), bench.step_micros());
+        load.run(&bench.hook_socket(), &bench.user(0));
+        let each = |micros: f64| micros / load.count as f64;
+        let cpu = each(bench.cpu_micros() - before);
+        let [prepare, seal] = [0, 1].map(|at| each(bench.step_micros()[at] - steps[at]));
+        println!(
+            "          {size:<6} CPU of nightsafe {cpu:.0} us a message: parse and compress {prepare:.0}, seal {seal:.0}, all else {:.0}",
+            cpu - prepare - seal
+        );
+    }
+}
+
+/// What each further recipient of a 75 KB message costs, in nightsafe's own CPU.
+fn recipients() {
+    const MORE: usize = 10;
+    let bench = BenchSite::start(Path::new("/dev/shm"), Store::Sink, 1);
+    let (mut one, mut many) = (Vec::new(), Vec::new());
+    for _ in 0..rounds() {
+        for (recipients, times) in [(1, &mut one), (1 + MORE, &mut many)] {
+            let load = Load { message: MESSAGES[2].1, sessions: 1, count: 300, recipients };
+            let before = bench.cpu_micros();
+            load.run(&bench.hook_socket(), &bench.user(0));
+            times.push((bench.cpu_micros() - before) / load.count as f64);
+        }
+    }
+    let (one, many) = (median(one), median(many));
+    let further = (many - one) / MORE as f64;
+    println!(
+        "75 KB: CPU for one recipient {one:.0} us, for each further one {further:.0} us: {:.2} of the first",
+        further / one
+    );
+}
+
+/// What the process holds after each tenth of 100,000 deliveries.
+fn memory() {
+    const TENTH: usize = 10_000;
+    let bench = BenchSite::start(Path::new("/dev/shm"), Store::Sink, 1);
+    println!("idle: {} KiB resident", bench.resident_kib());
+    for tenth in 1..=10 {
+        let (_, message) = MESSAGES[tenth % MESSAGES.len()];
+        let load = Load { message, sessions: 4, count: TENTH, recipients: 1 };
+        load.run(&bench.hook_socket(), &bench.user(0));
+        println!("after {:>7} deliveries: {} KiB resident", tenth * TENTH, bench.resident_kib());
+    }
+}

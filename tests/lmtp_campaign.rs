@@ -1,0 +1,71 @@
+//! Whatever dies, stalls or vanishes around `nightsafe lmtp`: what was accepted is in the mailbox,
+//! once where the store knows duplicates, unaltered, and nothing can be read.
+//!
+//! `NIGHTSAFE_SEED` repeats the chances of a run; `--nocapture` shows what was counted.
+
+mod campaign;
+mod site;
+
+use campaign::run;
+use campaign::store::Kind::{Cyrus, Dovecot};
+use campaign::world::Fault;
+
+#[test]
+fn nightsafe_is_killed_before_cyrus() {
+    run(Cyrus, Fault::ServiceKilled);
+}
+
+#[test]
+fn nightsafe_is_killed_before_dovecot() {
+    run(Dovecot, Fault::ServiceKilled);
+}
+
+#[test]
+fn cyrus_is_killed() {
+    run(Cyrus, Fault::StoreKilled);
+}
+
+#[test]
+fn dovecot_is_killed() {
+    run(Dovecot, Fault::StoreKilled);
+}
+
+#[test]
+fn cyrus_stalls() {
+    run(Cyrus, Fault::StoreStalls);
+}
+
+#[test]
+fn dovecot_stalls() {
+    run(Dovecot, Fault::StoreStalls);
+}
+
+#[test]
+fn cyrus_hangs_up() {
+    run(Cyrus, Fault::StoreHangsUp);
+}
+
+#[test]
+fn dovecot_hangs_up() {
+    run(Dovecot, Fault::StoreHangsUp);
+}
+
+#[test]
+fn the_keys_vanish_before_cyrus() {
+    run(Cyrus, Fault::KeysVanish);
+}
+
+#[test]
+fn the_keys_vanish_before_dovecot() {
+    run(Dovecot, Fault::KeysVanish);
+}
+
+#[test]
+fn the_disk_is_full_below_cyrus() {
+    run(Cyrus, Fault::DiskFull);
+}
+
+#[test]
+fn the_disk_is_full_below_dovecot() {
+    run(Dovecot, Fault::DiskFull);
+}

@@ -1,0 +1,157 @@
+//! The systemd units of `examples/systemd`: systemd itself judges how much they allow, and the service
+//! needs no system call that they forbid.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::lmtp::Server;
+use support::{MESSAGE, Site};
+
+fn unit(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd").join(name)
+}
+
+fn systemd_analyze(arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new("systemd-analyze");
+    command.args(arguments).stdin(Stdio::null()).output().unwrap_or_else(|error| {
+        panic!("this test needs systemd-analyze (Debian package systemd): {error}")
+    })
+}
+
+#[test]
+fn systemd_finds_the_units_right_and_tight() {
+    let path = unit("nightsafe-lmtp.service");
+    // Tenths: at most 1.5.
+    let options = ["security", "--offline=true", "--threshold=15", path.to_str().unwrap()];
+    let found = systemd_analyze(&options);
+    let said = String::from_utf8_lossy(&found.stdout) + String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "{said}");
+    assert!(said.contains("Overall exposure level for nightsafe-lmtp.service: "), "{said}");
+    // What it does not understand it says, and goes on.
+    assert!(!said.contains("ignoring"), "{said}");
+    let text = fs::read_to_string(unit("nightsafe-lmtp.socket")).unwrap();
+    assert!(text.contains("ListenStream=/run/nightsafe/lmtp\n"));
+}
+
+/// The system calls that a group such as `@system-service` stands for.
+fn group(name: &str) -> BTreeSet<String> {
+    let output = systemd_analyze(&["syscall-filter", name]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut calls = BTreeSet::new();
+    for word in text.lines().skip(1).map(str::trim).filter(|word| !word.starts_with('#')) {
+        if word.starts_with('@') {
+            calls.extend(group(word));
+        } else if !word.is_empty() {
+            calls.insert(word.to_owned());
+        }
+    }
+    assert!(!calls.is_empty(), "systemd knows no {name}");
+    calls
+}
+
+/// What is left of `SystemCallFilter=` in the unit, line by line.
+fn allowed(unit: &str) -> BTreeSet<String> {
+    let mut calls = BTreeSet::new();
+    for filter in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+        match filter.strip_prefix('~') {
+            None => calls.extend(filter.split(' ').flat_map(group)),
+            Some(filter) => {
+                for call in filter.split(' ').flat_map(group) {
+                    calls.remove(&call);
+                }
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn the_service_needs_no_forbidden_system_call() {
+    let site = Site::new();
+    site.enroll("alice@example.org", b"pw").good();
+    let store = Server::start(Vec::new());
+    let (socket, metrics) = (site.join("lmtp"), site.join("metrics"));
+    let lmtp = format!(
+        "[lmtp]\nlisten = [\"unix:{}\"]\nbackend = \"{}\"\nmetrics = [\"unix:{}\"]",
+        socket.display(),
+        store.address,
+        metrics.display()
+    );
+    site.configure("", &lmtp);
+    let trace = site.file("trace", b"");
+    let program = site.command(["lmtp"]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    command.arg(program.get_program()).args(program.get_args()).stdout(Stdio::null());
+    let mut strace = command.spawn().expect("this test needs strace (Debian package strace)");
+    let end = Instant::now() + Duration::from_secs(60);
+    let client = loop {
+        if let Ok(client) = UnixStream::connect(&socket) {
+            break client;
+        }
+        assert!(Instant::now() < end, "nightsafe does not listen");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    deliver(&client, 3);
+    // Large enough for the other way of sealing and writing.
+    deliver(&client, 20_000);
+    let mut scrape = UnixStream::connect(&metrics).unwrap();
+    scrape.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut shown = String::new();
+    scrape.read_to_string(&mut shown).unwrap();
+    assert!(shown.contains("nightsafe_lmtp_recipients_total{outcome=\"sealed\"} 2"), "{shown}");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id()));
+    let child = children.unwrap().trim().to_owned();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &child]).status().unwrap().success());
+    }
+    assert!(strace.wait().unwrap().success());
+    let text = fs::read_to_string(&trace).unwrap();
+    let used: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+        .map(|(name, _)| name)
+        .filter(|name| {
+            name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        })
+        // How it is started is the manager's business.
+        .filter(|name| *name != "execve")
+        .collect();
+    assert!(used.contains("accept4") && used.contains("epoll_wait"), "{used:?}");
+    let allowed = allowed(&fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap());
+    let forbidden: Vec<_> = used.iter().filter(|name| !allowed.contains(**name)).collect();
+    assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
+}
+
+fn deliver(client: &UnixStream, times: usize) {
+    let mut out = client;
+    let message = String::from_utf8_lossy(MESSAGE).replace('\n', "\r\n").replace("\r\n.", "\r\n..");
+    let message = message.repeat(times);
+    let commands = ["LHLO x", "MAIL FROM:<a@b.test>", "RCPT TO:<alice@example.org>", "DATA"];
+    let mut input = BufReader::new(client);
+    let mut say = |text: &str, wanted: &str| {
+        out.write_all(text.as_bytes()).unwrap();
+        loop {
+            let mut line = String::new();
+            input.read_line(&mut line).unwrap();
+            if line.get(3..4) != Some("-") {
+                assert!(line.starts_with(wanted), "{text:.40}: {line}");
+                return;
+            }
+        }
+    };
+    if times == 3 {
+        say("", "220");
+    }
+    for command in commands {
+        say(&format!("{command}\r\n"), if command == "DATA" { "354" } else { "250" });
+    }
+    say(&format!("{message}.\r\n"), "250 2.0.0 sealed as <");
+}
