@@ -1,6 +1,6 @@
 //! What only Cyrus has: recipients whose quota does not count, and LMTP on TCP with a login.
 
-use super::{ALICE, Mail, SENDER, Store};
+use super::{ALICE, BOB, Mail, SENDER, Store};
 use crate::site::canary::Canaries;
 use crate::site::cyrus::Cyrus;
 use crate::site::hook::Hook;
@@ -39,8 +39,8 @@ pub fn ignore_quota() {
 /// The store's own limit: nightsafe announces it, so Postfix sends nothing larger. What grows beyond it
 /// when it is sealed, Cyrus refuses when it has it.
 pub fn too_large() {
-    let site = Site::with_users(&["alice"]);
-    let cyrus = Cyrus::start_with(&site, &["alice"], "maxmessagesize: 20480\n");
+    let site = Site::with_users(&["alice", "bob"]);
+    let cyrus = Cyrus::start_with(&site, &["alice", "bob"], "maxmessagesize: 20480\n");
     let hook = Hook::start(&site, &cyrus.address());
     let postfix = Postfix::start(&site, Hop::Lmtp);
     let offered = hook.client().good("LHLO client.example.net");
@@ -50,11 +50,14 @@ pub fn too_large() {
         (early.large_message(100_000), "5.3.4", "message size"),
         (late.large_message(18_000), "5.2.3", "in reply to end of DATA"),
     ] {
-        let id = postfix.submit(&[ALICE], &message);
-        let attempt = postfix.attempt(&id, 1);
-        attempt.must_be("bounced", class);
-        assert!(attempt.text.contains(says), "{attempt:?}");
+        let id = postfix.submit(&[ALICE, BOB], &message);
+        for number in [1, 2] {
+            let attempt = postfix.attempt(&id, number);
+            attempt.must_be("bounced", class);
+            assert!(attempt.text.contains(says), "{attempt:?}");
+        }
     }
+    // The connection to Cyrus is still good for others.
     let id = postfix.submit(&[ALICE], &fits.message());
     postfix.attempt(&id, 1).must_be("sent", "2.0.0");
     postfix.wait_until_empty();
