@@ -64,6 +64,11 @@ impl Display for Line<'_> {
     }
 }
 
+/// The store could not be asked what it offers, and why; clients are sent away meanwhile.
+pub fn store_away(detail: &str) {
+    warn(format_args!("lmtp: no client is greeted: {detail}"));
+}
+
 /// A service answers requests from now on.
 pub fn started(service: &str, addresses: &str) {
     inform(format_args!("{service}: listening at {addresses}"));

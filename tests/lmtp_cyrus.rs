@@ -4,7 +4,7 @@ mod behind;
 mod seal_support;
 mod site;
 
-use behind::{bytes, many, outcomes, recipients};
+use behind::{bytes, cyrus, many, outcomes, parameters, recipients};
 use site::cyrus::Cyrus;
 
 #[test]
@@ -70,4 +70,24 @@ fn a_long_line_is_not_broken() {
 #[test]
 fn four_hundred_recipients() {
     many::four_hundred::<Cyrus>();
+}
+
+#[test]
+fn the_store_is_told_no_more_than_it_must_know() {
+    parameters::of_mail::<Cyrus>(true);
+}
+
+#[test]
+fn what_is_too_large_for_cyrus_bounces() {
+    cyrus::too_large();
+}
+
+#[test]
+fn quota_can_be_ignored() {
+    cyrus::ignore_quota();
+}
+
+#[test]
+fn nightsafe_logs_in_where_cyrus_asks_for_it() {
+    cyrus::over_tcp();
 }

@@ -4,8 +4,14 @@ mod behind;
 mod seal_support;
 mod site;
 
-use behind::{bytes, many, outcomes, recipients};
+use behind::{bytes, dovecot, many, outcomes, parameters, recipients};
+use site::Site;
 use site::dovecot::Dovecot;
+use site::hook::Hook;
+use site::users::users;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 #[test]
 fn mail_is_sealed_and_comes_back() {
@@ -20,6 +26,11 @@ fn an_unknown_user_bounces() {
 #[test]
 fn a_full_mailbox_bounces() {
     outcomes::over_quota::<Dovecot>();
+}
+
+#[test]
+fn what_would_overfill_a_mailbox_bounces() {
+    dovecot::over_quota_with_it();
 }
 
 #[test]
@@ -70,4 +81,26 @@ fn a_long_line_is_not_broken() {
 #[test]
 fn four_hundred_recipients() {
     many::four_hundred::<Dovecot>();
+}
+
+#[test]
+fn the_store_is_told_no_more_than_it_must_know() {
+    parameters::of_mail::<Dovecot>(false);
+}
+
+/// Whoever reaches the socket can deliver: nightsafe itself, Postfix, and root.
+#[test]
+fn nobody_else_can_deliver() {
+    let site = Site::new("");
+    let dovecot = Dovecot::start(&site, &[]);
+    let address = format!("unix:{}", dovecot.lmtp_socket().display());
+    let hook = Hook::start(&site, &address);
+    let owner = users().delivery.uid;
+    let group = users().postfix.gid;
+    let rights = |path: &Path| {
+        let about = fs::metadata(path).unwrap();
+        (about.mode() & 0o777, about.uid(), about.gid())
+    };
+    assert_eq!(rights(hook.socket()), (0o660, owner, group));
+    assert_eq!(rights(hook.socket().parent().unwrap()), (0o750, owner, group));
 }

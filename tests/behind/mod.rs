@@ -3,8 +3,11 @@
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
 pub mod bytes;
+pub mod cyrus;
+pub mod dovecot;
 pub mod many;
 pub mod outcomes;
+pub mod parameters;
 pub mod recipients;
 
 use crate::site::Site;
@@ -12,6 +15,7 @@ use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
 use crate::site::hook::Hook;
 use crate::site::postfix::{Hop, Postfix};
+use std::path::PathBuf;
 
 pub const ALICE: &str = "alice@example.org";
 pub const BOB: &str = "bob@example.org";
@@ -23,8 +27,7 @@ pub trait Store {
     fn open(site: &Site, names: &[&str]) -> Self;
     /// The same, but messages with one Message-ID and Date are not taken for one.
     fn open_with_duplicates(site: &Site, names: &[&str]) -> Self;
-    /// As `[lmtp] backend` has it.
-    fn address(&self) -> String;
+    fn socket(&self) -> PathBuf;
     fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>>;
     /// A folder that mail can be addressed to.
     fn add_folder(&self, user: &str, name: &str);
@@ -33,6 +36,11 @@ pub trait Store {
     fn make_room(&self, user: &str);
     fn pause(&mut self);
     fn go_on(&mut self, site: &Site);
+
+    /// As `[lmtp] backend` has it.
+    fn address(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
 
     fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
         self.stored(user, "INBOX")
@@ -49,8 +57,8 @@ impl Store for Cyrus {
         Self::start_changed(site, names, &[("duplicatesuppression: yes", off)])
     }
 
-    fn address(&self) -> String {
-        format!("unix:{}", self.lmtp_socket().display())
+    fn socket(&self) -> PathBuf {
+        self.lmtp_socket()
     }
 
     fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>> {
@@ -87,8 +95,8 @@ impl Store for Dovecot {
         Self::start(site, names)
     }
 
-    fn address(&self) -> String {
-        format!("unix:{}", self.lmtp_socket().display())
+    fn socket(&self) -> PathBuf {
+        self.lmtp_socket()
     }
 
     fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>> {

@@ -22,10 +22,39 @@ pub struct Exim {
 impl Exim {
     /// Starts a server that hands its mail to this socket.
     pub fn start(site: &Site, lmtp_socket: &Path) -> Self {
+        Self::start_changed(site, lmtp_socket, &[])
+    }
+
+    /// Starts a server that hands its mail to nightsafe on this TCP port, as to another machine: that
+    /// is the work of Exim's smtp transport, which sends BDAT where it is offered.
+    pub fn start_with_port(site: &Site, port: u16) -> Self {
+        let transport = format!(
+            "  driver = smtp\n  protocol = lmtp\n  hosts = 127.0.0.1\n  port = {port}\n  \
+             hosts_override\n  allow_localhost\n"
+        );
+        let changes = [
+            // What the lmtp transport knows and the smtp transport does not, line by line. The user
+            // must be Exim's own, who may remember hosts.
+            ("  driver = lmtp\n", transport),
+            ("  socket = /run/nightsafe/lmtp\n", String::new()),
+            ("  user = nightsafe\n", String::new()),
+            ("  group = nightsafe\n", String::new()),
+            ("  batch_max = 100\n", "  max_rcpt = 100\n".to_owned()),
+            ("  timeout = 20m\n", "  final_timeout = 20m\n".to_owned()),
+        ];
+        Self::start_changed(site, Path::new("/nowhere"), &changes)
+    }
+
+    fn start_changed(site: &Site, lmtp_socket: &Path, changes: &[(&'static str, String)]) -> Self {
         let folder = site.join("exim");
         let port = free_port();
         make_folders(&folder);
-        make_etc(&folder.join("etc"), &config::exim_replacements(site, port, lmtp_socket));
+        let mut replacements = changes.to_vec();
+        let others = config::exim_replacements(site, port, lmtp_socket).into_iter();
+        // What was in a line that is not there any more need not be replaced.
+        let is_gone = |literal: &str| changes.iter().any(|(line, _)| line.contains(literal));
+        replacements.extend(others.filter(|(literal, _)| !is_gone(literal)));
+        make_etc(&folder.join("etc"), &replacements);
         let mut daemon = command(site, &folder);
         // A signal to its whole group must not reach other tests' servers.
         daemon.arg("-bdf").process_group(0);

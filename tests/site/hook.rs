@@ -16,6 +16,8 @@ pub const SOCKET: &str = "nightsafe/lmtp";
 /// The service, running or not.
 pub struct Hook {
     socket: PathBuf,
+    /// Where it listens on TCP as well.
+    port: Option<u16>,
     process: Option<Server>,
 }
 
@@ -27,9 +29,18 @@ impl Hook {
 
     /// The same with more lines for `[lmtp]`, and further tables behind them.
     pub fn start_with(site: &Site, backend: &str, more: &str) -> Self {
+        Self::start_at(site, backend, more, None)
+    }
+
+    /// The same, which listens on a TCP port as well.
+    pub fn start_with_port(site: &Site, backend: &str, port: u16) -> Self {
+        Self::start_at(site, backend, "", Some(port))
+    }
+
+    fn start_at(site: &Site, backend: &str, more: &str, port: Option<u16>) -> Self {
         let folder = config::socket_replacements(site);
         config::make_folders(&config::example("postfix-lmtp/tmpfiles.conf", &folder));
-        let mut hook = Self { socket: site.join(SOCKET), process: None };
+        let mut hook = Self { socket: site.join(SOCKET), port, process: None };
         hook.configure(site, backend, more);
         hook.up(site);
         hook
@@ -37,8 +48,10 @@ impl Hook {
 
     /// Writes the configuration anew. It is read at the next start, or at [`Hook::reload`].
     pub fn configure(&self, site: &Site, backend: &str, more: &str) {
+        let port =
+            self.port.map_or_else(String::new, |port| format!(", \"inet:127.0.0.1:{port}\""));
         let text = format!(
-            "{}\n[lmtp]\nlisten = [\"unix:{}\"]\nbackend = \"{backend}\"\n{more}\n",
+            "{}\n[lmtp]\nlisten = [\"unix:{}\"{port}]\nbackend = \"{backend}\"\n{more}\n",
             site.configuration(),
             self.socket.display()
         );

@@ -18,6 +18,7 @@ pub mod lmtp;
 pub mod maildir;
 pub mod postfix;
 pub mod process;
+pub mod relay;
 pub mod smtp;
 pub mod system_log;
 pub mod unpacked;

@@ -10,6 +10,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
+use crate::log;
 use crate::secret::SecretBytes;
 use crate::sys::socket::{Peer, Stream};
 
@@ -174,7 +175,10 @@ impl Connection {
             Command::Lhlo => {
                 self.reset().await;
                 let current = self.service.current();
-                let offer = current.pool.offer().await.map_err(|_| Reply::store_away())?;
+                let offer = current.pool.offer().await.map_err(|problem| {
+                    log::store_away(&problem.refusal(&current.pool.server().address).detail);
+                    Reply::store_away()
+                })?;
                 self.greet(offer, current.max_message_bytes);
                 self.greeted = true;
                 Ok(())

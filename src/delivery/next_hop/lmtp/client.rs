@@ -295,6 +295,10 @@ impl Session {
             };
             given.push(answer);
         }
+        if given.iter().any(Result::is_err) {
+            // Cyrus goes on with the transaction after it has refused a message for its size.
+            self.asked = Some((String::new(), Vec::new()));
+        }
         self.is_sound &= broken.is_none();
         given
     }
