@@ -126,12 +126,16 @@ impl Incoming {
         usize::try_from(self.received).unwrap_or(usize::MAX)
     }
 
-    /// The message, with its `Return-Path`.
-    pub(super) fn message(&self) -> &[u8] {
-        let all = self.octets.expose();
-        let as_it_came = all.get(self.own_path..).unwrap_or_default();
-        let first = as_it_came.get(..RETURN_PATH.len()).unwrap_or_default();
-        if first.eq_ignore_ascii_case(RETURN_PATH) { as_it_came } else { all }
+    /// The message as it came.
+    pub(super) fn as_it_came(&self) -> &[u8] {
+        self.octets.expose().get(self.own_path..).unwrap_or_default()
+    }
+
+    /// The message with its `Return-Path`, which the store must not learn and its owner wants to know.
+    pub(super) fn with_return_path(&self) -> &[u8] {
+        let message = self.as_it_came();
+        let first = message.get(..RETURN_PATH.len()).unwrap_or_default();
+        if first.eq_ignore_ascii_case(RETURN_PATH) { message } else { self.octets.expose() }
     }
 
     /// Wipes it: nobody needs it in the clear any more.

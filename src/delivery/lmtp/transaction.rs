@@ -290,7 +290,8 @@ impl Delivering {
             let mut recipients = vec![first.clone()];
             recipients.extend(others.map(|(recipient, _)| recipient.clone()));
             self.draft();
-            let letter = Letter::Plain { sender: &self.sender, message: self.incoming.message() };
+            let letter =
+                Letter::Plain { sender: &self.sender, message: self.incoming.as_it_came() };
             let handed = self.shared.hand_over(&recipients, &letter).await;
             let outcomes = handed.answers.into_iter().map(|answer| match answer {
                 Ok(()) => Outcome::passed(),
@@ -342,7 +343,7 @@ impl Delivering {
         let current = Arc::clone(&self.shared.current);
         let delivery = current.site.delivery();
         let draft = self.shared.guarded(self.incoming.size(), || {
-            delivery.draft(self.incoming.message(), clock::now())
+            delivery.draft(self.incoming.with_return_path(), clock::now())
         });
         self.draft = Some(draft);
         self.shared.metrics.step(Step::Prepare, begun);

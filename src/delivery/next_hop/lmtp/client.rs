@@ -79,6 +79,8 @@ pub(in crate::delivery) struct Session {
     offer: Offer,
     /// The open transaction: the sender, and whom the server accepted.
     asked: Option<(String, Vec<Recipient>)>,
+    /// Whether all its addresses are ASCII, so that MAIL did not say SMTPUTF8.
+    is_ascii: bool,
     /// Whether it may be used again.
     is_sound: bool,
     /// Octets of the last letter on the wire.
@@ -98,6 +100,7 @@ impl Session {
             stream: BufReader::new(stream),
             offer: Offer::default(),
             asked: None,
+            is_ascii: true,
             is_sound: true,
             letter_octets: 0,
         };
@@ -143,19 +146,20 @@ impl Session {
         recipient: &Recipient,
     ) -> Result<(), Problem> {
         let rcpt = self.rcpt(recipient)?;
+        let is_ascii = sender.is_ascii() && recipient.address.is_ascii();
+        if self.offer.has(Extension::SmtpUtf8) && !is_ascii && self.is_ascii {
+            // MAIL has to announce such an address (RFC 6531 §3.4).
+            self.reset().await?;
+        }
         if self.asked.is_none() {
+            self.is_ascii = is_ascii;
             let mail = self.mail(sender, std::slice::from_ref(recipient), None)?;
             if self.offer.has(Extension::Pipelining) {
                 self.send("MAIL", format!("{mail}{rcpt}").as_bytes()).await?;
-                let mail = self.expect("MAIL", 2, false).await;
-                if mail.is_err() {
-                    // Whatever it says to a RCPT that came too early.
-                    self.skip_replies(1).await;
-                    return mail;
-                }
+                self.expect_mail().await?;
             } else {
                 self.send("MAIL", mail.as_bytes()).await?;
-                self.expect("MAIL", 2, false).await?;
+                self.expect_mail().await?;
                 self.send("RCPT", rcpt.as_bytes()).await?;
             }
             self.asked = Some((sender.to_owned(), Vec::new()));
@@ -398,11 +402,12 @@ impl Session {
         }
     }
 
-    async fn skip_replies(&mut self, count: usize) {
-        for _ in 0..count {
-            let skipped = self.expect("RCPT", 2, false).await;
-            self.is_sound &= matches!(skipped, Ok(()) | Err(Problem::Reply { .. }));
-        }
+    /// The reply to MAIL. A server that says no to it is in no state that we know, and what was sent
+    /// ahead is answered as well.
+    async fn expect_mail(&mut self) -> Result<(), Problem> {
+        let answer = self.expect("MAIL", 2, false).await;
+        self.is_sound &= answer.is_ok();
+        answer
     }
 
     /// All lines of one reply (RFC 5321 §4.2.1).
