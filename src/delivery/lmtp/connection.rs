@@ -303,6 +303,7 @@ impl Connection {
     async fn deliver(&mut self, begun: Instant) -> Result<(), End> {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
         self.service.metrics.step(Step::Receive, begun);
+        self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
         let mut delivery = transaction.deliver();
         while let Some(outcome) = delivery.next().await {
             self.say(&Reply::of(&outcome));
