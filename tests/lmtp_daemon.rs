@@ -307,7 +307,8 @@ fn value(metrics: &str, name: &str) -> f64 {
 
 #[test]
 fn metrics() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Of an address of its own, where nobody else takes the port meanwhile.
+    let port = TcpListener::bind("127.77.0.1:0").unwrap().local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics");
     let more = format!("metrics = [\"inet:{port}\", \"unix:{}\"]\nconnections = 3", path.display());
@@ -357,7 +358,7 @@ fn metrics() {
         assert_eq!(value(&after, &format!("nightsafe_lmtp_{name}")), wanted, "{name} in\n{after}");
     }
     assert!(after.ends_with("# EOF\n"));
-    for word in ["alice", "bob", "nobody", "carol", "walnut", "example.org", "127.0.0.1"] {
+    for word in ["alice", "bob", "nobody", "carol", "walnut", "example.org", "127."] {
         assert!(!after.contains(word), "{word} in\n{after}");
     }
     drop(others);
