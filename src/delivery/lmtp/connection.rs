@@ -272,6 +272,8 @@ impl Connection {
         let mut left = octets;
         while left > 0 {
             if self.input.waiting().is_empty() {
+                // The client may wait for what was said to earlier commands (RFC 2920 §3.2).
+                self.flush().await?;
                 self.read(self.data_timeout()).await?;
             }
             let waiting = self.input.waiting();
