@@ -57,6 +57,17 @@ fn chunks() {
 }
 
 #[test]
+fn replies_do_not_wait_for_a_chunk() {
+    let hooked = hooked();
+    let mut client = hooked.client();
+    client.send("MAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nBDAT 3 LAST\r\n");
+    client.expect("250 2.1.0 ");
+    client.expect("250 2.1.5 ");
+    client.send("a\r\n");
+    client.expect("250 2.0.0 passed");
+}
+
+#[test]
 fn chunks_out_of_order() {
     let hooked = hooked();
     let mut client = hooked.client();
