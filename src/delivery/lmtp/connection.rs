@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
@@ -391,13 +391,33 @@ impl Connection {
     }
 
     async fn read(&mut self, limit: Duration) -> Result<(), End> {
-        match timeout(limit, self.stream.read(self.input.room())).await {
-            Ok(Ok(0) | Err(_)) => Err(End::Gone),
-            Ok(Ok(octets)) => {
-                self.input.end += octets;
-                Ok(())
-            }
-            Err(_) => Err(Reply::timed_out().into()),
+        let deadline = Instant::now() + limit;
+        loop {
+            // A slow client does not keep others from the store.
+            let in_the_way = async {
+                match &self.transaction {
+                    Some(transaction) => transaction.is_in_the_way().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(deadline.into(), self.stream.read(self.input.room())) => read,
+                () = in_the_way => {
+                    if let Some(transaction) = &mut self.transaction {
+                        transaction.make_way().await;
+                    }
+                    continue;
+                }
+            };
+            return match read {
+                Ok(Ok(0) | Err(_)) => Err(End::Gone),
+                Ok(Ok(octets)) => {
+                    self.input.end += octets;
+                    Ok(())
+                }
+                Err(_) => Err(Reply::timed_out().into()),
+            };
         }
     }
 

@@ -96,11 +96,25 @@ impl Transaction {
         }
     }
 
-    /// Nothing comes of it.
-    pub(super) async fn abandon(mut self) {
-        if let Some(lease) = &mut self.shared.lease {
+    /// Waits until somebody else needs the connection to the store, while the client says nothing; for
+    /// ever when there is none.
+    pub(super) async fn is_in_the_way(&self) {
+        match self.shared.lease {
+            Some(_) => self.shared.current.pool.wanted().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the connection to the store back. The hand-over asks again.
+    pub(super) async fn make_way(&mut self) {
+        if let Some(mut lease) = self.shared.lease.take() {
             lease.reset().await;
         }
+    }
+
+    /// Nothing comes of it.
+    pub(super) async fn abandon(mut self) {
+        self.make_way().await;
     }
 }
 
