@@ -305,6 +305,11 @@ impl Delivering {
     /// Seals the message for one user.
     fn seal(&mut self, user: &User, half: &PublicHalf) -> Result<SealedMessage, Outcome> {
         self.draft();
+        let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
+        if self.passed.is_none() && !self.recipients.iter().any(passes) {
+            // Nobody needs it in the clear any more.
+            self.incoming.wipe();
+        }
         self.seals -= 1;
         let begun = Instant::now();
         let current = Arc::clone(&self.shared.current);
@@ -323,7 +328,7 @@ impl Delivering {
         sealed
     }
 
-    /// Parses and compresses the message, once, and before anybody's copy is wiped.
+    /// Parses and compresses the message, once, and before it is wiped.
     fn draft(&mut self) {
         if self.draft.is_some() || self.seals == 0 {
             return;
@@ -335,10 +340,6 @@ impl Delivering {
             delivery.draft(self.incoming.message(), clock::now())
         });
         self.draft = Some(draft);
-        let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
-        if !self.recipients.iter().any(passes) && self.passed.is_none() {
-            self.incoming.wipe();
-        }
         self.shared.metrics.step(Step::Prepare, begun);
     }
 }
