@@ -145,7 +145,8 @@ fn formatter() -> Formatter3164 {
     }
 }
 
-/// An address on one line.
+/// An address on one line, between angle brackets that it cannot close by itself.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    let shown = text.chars().filter(|c| !c.is_control());
+    shown.map(|c| if matches!(c, '<' | '>') { '?' } else { c }).collect()
 }

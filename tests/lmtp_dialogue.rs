@@ -53,6 +53,42 @@ fn a_message_for_everybody() {
 }
 
 #[test]
+fn everybody_gets_the_whole_message_in_any_order() {
+    let hooked = Hooked::new(Vec::new());
+    let mut client = hooked.client();
+    let everybody = [ALICE, BOB, ANNA, BEA];
+    // Each subset in each order: digits to the base of five, the last one for nobody.
+    for number in 0..5_usize.pow(4) {
+        let places = [number, number / 5, number / 25, number / 125].map(|place| place % 5);
+        let recipients: Vec<&str> =
+            places.iter().filter_map(|place| everybody.get(*place).copied()).collect();
+        let mut once = recipients.clone();
+        once.sort_unstable();
+        once.dedup();
+        if once.is_empty() || once.len() < recipients.len() {
+            continue;
+        }
+        let replies = client.deliver(SENDER, &recipients, &message());
+        let sealed = replies.iter().filter(|reply| reply.starts_with("250 2.0.0 sealed")).count();
+        let passed = replies.iter().filter(|reply| reply.starts_with("250 2.0.0 passed")).count();
+        assert_eq!(sealed + passed, recipients.len(), "{recipients:?}: {replies:?}");
+        let data = hooked.store.data();
+        let plain = [&stuffed(&message())[..], b".\r\n"].concat();
+        let plain = data.iter().filter(|data| **data == plain).count();
+        assert_eq!(plain, passed.min(1), "{recipients:?}");
+        let lengths: Vec<usize> = data.iter().map(Vec::len).collect();
+        let whole = data.iter().filter(|data| data.starts_with(b"From: \"Sealed mail\"")).count();
+        assert_eq!(whole, sealed, "{recipients:?} {lengths:?}");
+        hooked.store.forget();
+    }
+    for (nth, recipients) in [(1, [BOB, ALICE]), (0, [ALICE, BOB])] {
+        client.deliver(SENDER, &recipients, &message());
+        assert_eq!(hooked.opened(nth, ALICE), from(SENDER));
+        hooked.store.forget();
+    }
+}
+
+#[test]
 fn what_begins_a_session() {
     let hooked = Hooked::new(Vec::new());
     for mut client in on_both_sockets(&hooked) {

@@ -112,12 +112,17 @@ impl Hook {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap().split_ascii_whitespace().next().unwrap().parse().unwrap()
     }
+
+    /// Without a word.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for Hook {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
@@ -154,6 +159,14 @@ impl Hooked {
         }
         configure(&site, &store.address, delivery, more);
         Self { hook: Hook::start(&site), store, site }
+    }
+
+    /// Another process, which knows nothing of what was.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        // The last one is gone before: what it listened at is free.
+        self.hook.kill();
+        self.hook = Hook::start(&self.site);
     }
 
     /// A client that was greeted.

@@ -101,7 +101,8 @@ struct Shared {
 struct Heard {
     commands: Vec<String>,
     data: Vec<Vec<u8>>,
-    connections: Vec<Connection>,
+    /// Those that are over are `None`.
+    connections: Vec<Option<Connection>>,
 }
 
 /// A connection that can be cut from outside.
@@ -160,13 +161,14 @@ impl Server {
                 let shared = Arc::clone(&memory);
                 let number = {
                     let connections = &mut shared.heard.lock().unwrap().connections;
-                    connections.push(connection);
+                    connections.push(Some(connection));
                     connections.len() - 1
                 };
                 thread::spawn(move || {
                     // Whatever the client does to one connection, the others are served.
                     let _ = Session::new(stream, &shared).serve();
-                    shared.heard.lock().unwrap().connections[number].cut();
+                    let over = shared.heard.lock().unwrap().connections[number].take();
+                    over.inspect(Connection::cut);
                 });
             }
         });
@@ -202,7 +204,7 @@ impl Server {
 
     /// Cuts all connections, as a server does that is restarted.
     pub fn hang_up(&self) {
-        self.shared.heard.lock().unwrap().connections.iter().for_each(Connection::cut);
+        self.shared.heard.lock().unwrap().connections.iter().flatten().for_each(Connection::cut);
     }
 
     /// From now on it answers like this.

@@ -276,6 +276,8 @@ impl Connection {
         let mut left = octets;
         while left > 0 {
             if self.input.waiting().is_empty() {
+                // The client may wait for what was said to earlier commands (RFC 2920 §3.2).
+                self.flush().await?;
                 self.read(self.data_timeout()).await?;
             }
             let waiting = self.input.waiting();
@@ -307,6 +309,7 @@ impl Connection {
     async fn deliver(&mut self, begun: Instant) -> Result<(), End> {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
         self.service.metrics.step(Step::Receive, begun);
+        self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
         let mut delivery = transaction.deliver();
         while let Some(outcome) = delivery.next().await {
             self.say(&Reply::of(&outcome));
@@ -392,21 +395,33 @@ impl Connection {
     }
 
     async fn read(&mut self, limit: Duration) -> Result<(), End> {
-        let end = Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         loop {
-            // A client that takes its time must not keep others from the store.
-            let patience = self.transaction.as_ref().and_then(Transaction::keeps_store_until);
-            let until = patience.map_or(end, |patience| patience.min(end));
-            let read = timeout_at(until.into(), self.stream.read(self.input.room())).await;
-            match (read, &mut self.transaction) {
-                (Ok(Ok(0) | Err(_)), _) => return Err(End::Gone),
-                (Ok(Ok(octets)), _) => {
-                    self.input.end += octets;
-                    return Ok(());
+            // A slow client does not keep others from the store.
+            let in_the_way = async {
+                match &self.transaction {
+                    Some(transaction) => transaction.is_in_the_way().await,
+                    None => std::future::pending().await,
                 }
-                (Err(_), Some(transaction)) if until < end => transaction.let_store_go().await,
-                (Err(_), _) => return Err(Reply::timed_out().into()),
-            }
+            };
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(deadline.into(), self.stream.read(self.input.room())) => read,
+                () = in_the_way => {
+                    if let Some(transaction) = &mut self.transaction {
+                        transaction.make_way().await;
+                    }
+                    continue;
+                }
+            };
+            return match read {
+                Ok(Ok(0) | Err(_)) => Err(End::Gone),
+                Ok(Ok(octets)) => {
+                    self.input.end += octets;
+                    Ok(())
+                }
+                Err(_) => Err(Reply::timed_out().into()),
+            };
         }
     }
 

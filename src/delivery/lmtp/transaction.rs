@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::block_in_place;
 
@@ -25,9 +25,6 @@ use super::reply::Reply;
 /// Work on a message from this size on is left to a thread that may be busy for a while.
 const LARGE_BYTES: usize = 128 * 1024;
 
-/// How long a client may be silent, or slow, before the connection to the store serves others.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
-
 /// From MAIL to the end of the data.
 pub(super) struct Transaction {
     shared: Shared,
@@ -44,8 +41,6 @@ struct Shared {
     client: String,
     /// The connection to the store.
     lease: Option<Lease>,
-    /// When the store was last asked about a recipient.
-    asked: Instant,
     begun: Instant,
 }
 
@@ -57,8 +52,7 @@ impl Transaction {
         sender: String,
         incoming: Incoming,
     ) -> Self {
-        let now = Instant::now();
-        let shared = Shared { current, metrics, client, lease: None, asked: now, begun: now };
+        let shared = Shared { current, metrics, client, lease: None, begun: Instant::now() };
         Self { shared, sender, recipients: VecDeque::new(), incoming }
     }
 
@@ -102,13 +96,17 @@ impl Transaction {
         }
     }
 
-    /// Until when the connection to the store is kept for a client that says nothing.
-    pub(super) fn keeps_store_until(&self) -> Option<Instant> {
-        self.shared.lease.as_ref().map(|_| self.shared.asked + STORE_PATIENCE)
+    /// Waits until somebody else needs the connection to the store, while the client says nothing; for
+    /// ever when there is none.
+    pub(super) async fn is_in_the_way(&self) {
+        match self.shared.lease {
+            Some(_) => self.shared.current.pool.wanted().await,
+            None => std::future::pending().await,
+        }
     }
 
-    /// Gives the connection to the store back: the hand-over begins anew on another.
-    pub(super) async fn let_store_go(&mut self) {
+    /// Gives the connection to the store back. The hand-over asks again.
+    pub(super) async fn make_way(&mut self) {
         if let Some(mut lease) = self.shared.lease.take() {
             lease.reset().await;
         }
@@ -116,7 +114,7 @@ impl Transaction {
 
     /// Nothing comes of it.
     pub(super) async fn abandon(mut self) {
-        self.let_store_go().await;
+        self.make_way().await;
     }
 }
 
@@ -135,7 +133,6 @@ impl Shared {
 
     /// Asks the store about a recipient, over another connection if this one is of no use any more.
     async fn ask(&mut self, sender: &str, recipient: &Recipient) -> Result<(), Problem> {
-        self.asked = Instant::now();
         let lease = self.lease().await?;
         match lease.session().await?.ask(sender, recipient).await {
             Err(problem) if problem.is_of_the_connection() => {
@@ -308,13 +305,11 @@ impl Delivering {
 
     /// Seals the message for one user.
     fn seal(&mut self, user: &User, half: &PublicHalf) -> Result<SealedMessage, Outcome> {
-        if self.draft.is_none() {
-            self.draft();
-            let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
-            if self.passed.is_none() && !self.recipients.iter().any(passes) {
-                // Nobody gets it as it came.
-                self.incoming.wipe();
-            }
+        self.draft();
+        let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
+        if self.passed.is_none() && !self.recipients.iter().any(passes) {
+            // Nobody needs it in the clear any more.
+            self.incoming.wipe();
         }
         self.seals -= 1;
         let begun = Instant::now();
@@ -334,7 +329,7 @@ impl Delivering {
         sealed
     }
 
-    /// Parses and compresses the message, once, and before anybody's copy is wiped.
+    /// Parses and compresses the message, once, and before it is wiped.
     fn draft(&mut self) {
         if self.draft.is_some() || self.seals == 0 {
             return;

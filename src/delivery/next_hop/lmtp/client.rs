@@ -20,6 +20,9 @@ use super::reply::{self, Problem, Step};
 
 /// The longest reply that is read, in octets.
 const MAX_REPLY_BYTES: u64 = 64 * 1024;
+/// Commands sent before the reply to the first of them is read. The kernel holds so many for a server
+/// that does not listen while it talks, else each side could wait for the other (RFC 2920 §3.1).
+const MAX_COMMANDS_AHEAD: usize = 32;
 
 /// How long a server may take (RFC 5321 §4.5.3.2).
 #[derive(Debug, Clone, Copy)]
@@ -227,41 +230,40 @@ impl Session {
             return Ok(recipients.iter().map(|_| Ok(())).collect());
         }
         let mut commands = Vec::new();
+        let mail = self.mail(sender, recipients, Some(letter))?;
         let reset = self.asked.take().is_some();
         if reset {
             commands.push(("RSET", "RSET\r\n".to_owned()));
         }
-        commands.push(("MAIL", self.mail(sender, recipients, Some(letter))?));
+        commands.push(("MAIL", mail));
         for recipient in recipients {
             commands.push(("RCPT", self.rcpt(recipient)?));
         }
         commands.push(("DATA", "DATA\r\n".to_owned()));
-        let pipelining = self.offer.has(Extension::Pipelining);
-        if pipelining {
-            let all: String = commands.iter().map(|(_, line)| line.as_str()).collect();
-            self.send("MAIL", all.as_bytes()).await?;
-        }
+        let together = if self.offer.has(Extension::Pipelining) { MAX_COMMANDS_AHEAD } else { 1 };
         // Whatever happens from here on, there is a transaction to be reset.
         self.asked = Some((String::new(), Vec::new()));
         let mut answers = Answers::new();
-        for (step, line) in &commands {
-            if !pipelining {
-                self.send(step, line.as_bytes()).await?;
-            }
-            match *step {
-                "RCPT" => match self.expect("RCPT", 2, true).await {
-                    Err(problem) if problem.is_of_the_connection() => return Err(problem),
-                    answer => answers
-                        .push(answer.map_err(|problem| problem.refusal(&self.server.address))),
-                },
-                "DATA" => {}
-                step => {
-                    let answer = self.expect(step, 2, false).await;
-                    if answer.is_err() {
-                        // The replies to what was sent ahead are of no interest.
-                        self.is_sound = false;
+        for ahead in commands.chunks(together) {
+            let lines: String = ahead.iter().map(|(_, line)| line.as_str()).collect();
+            let step = ahead.first().map_or("MAIL", |(step, _)| step);
+            self.send(step, lines.as_bytes()).await?;
+            for (step, _) in ahead {
+                match *step {
+                    "RCPT" => match self.expect("RCPT", 2, true).await {
+                        Err(problem) if problem.is_of_the_connection() => return Err(problem),
+                        answer => answers
+                            .push(answer.map_err(|problem| problem.refusal(&self.server.address))),
+                    },
+                    "DATA" => {}
+                    step => {
+                        let answer = self.expect(step, 2, false).await;
+                        if answer.is_err() {
+                            // The replies to what was sent ahead are of no interest.
+                            self.is_sound = false;
+                        }
+                        answer?;
                     }
-                    answer?;
                 }
             }
         }

@@ -1,15 +1,19 @@
 //! Connections to the store that are kept for the next letter, and how many there may be.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::client::{Server, Session};
 use super::offer::Offer;
 use super::reply::Problem;
+
+/// Whoever waits longer than this for a connection gets one that is in use and idle.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The connections to one server.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(in crate::delivery) struct Pool {
     server: Server,
     /// A permit for each connection that there may be in use.
     permits: Arc<Semaphore>,
+    /// How many have waited for one of them for too long.
+    starving: watch::Sender<usize>,
     /// How long somebody waits for one of them.
     wait: Duration,
     /// How long a connection is kept that nobody uses.
@@ -42,7 +48,8 @@ impl Pool {
         keep: Duration,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(most));
-        Self { server, permits, wait, keep, kept: Mutex::default() }
+        let starving = watch::Sender::new(0);
+        Self { server, permits, starving, wait, keep, kept: Mutex::default() }
     }
 
     /// The server.
@@ -52,8 +59,15 @@ impl Pool {
 
     /// A connection: one that was kept, or a new one.
     pub(in crate::delivery) async fn take(self: &Arc<Self>) -> Result<Lease, Problem> {
-        let permit = timeout(self.wait, Arc::clone(&self.permits).acquire_owned()).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or_else(|| {
+        let mut acquire = pin!(Arc::clone(&self.permits).acquire_owned());
+        let permit = match timeout(PATIENCE, &mut acquire).await {
+            Ok(permit) => permit.ok(),
+            Err(_) => {
+                let _starving = Starving::new(&self.starving);
+                timeout(self.wait, acquire).await.ok().and_then(Result::ok)
+            }
+        };
+        let permit = permit.ok_or_else(|| {
             Problem::io("connect", io::ErrorKind::TimedOut, "all connections are in use")
         })?;
         let session = match self.kept_one() {
@@ -70,6 +84,12 @@ impl Pool {
         }
         let mut lease = self.take().await?;
         Ok(lease.session().await?.offer())
+    }
+
+    /// Waits until somebody has waited too long for a connection: whoever has one and does nothing with
+    /// it gives it back.
+    pub(in crate::delivery) async fn wanted(&self) {
+        let _ = self.starving.subscribe().wait_for(|starving| *starving > 0).await;
     }
 
     async fn open(&self) -> Result<Session, Problem> {
@@ -107,6 +127,22 @@ impl Pool {
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for a connection.
+struct Starving<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Starving<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|starving| *starving += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|starving| *starving -= 1);
     }
 }
 
