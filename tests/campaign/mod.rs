@@ -9,7 +9,6 @@ pub mod letters;
 pub mod mta;
 pub mod relay;
 pub mod sender;
-pub mod service;
 pub mod store;
 pub mod verdict;
 pub mod world;
@@ -42,7 +41,7 @@ pub fn run(kind: Kind, fault: Fault) {
         }
         world.calm();
     });
-    assert!(world.service.is_running(), "nightsafe ended by itself");
+    world.stop();
 
     let inbox = |user: &str| world.store.inbox(user);
     let is_same = |number, opened: &[u8]| opened == verdict::opened(&letters, number);

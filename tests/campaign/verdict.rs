@@ -118,6 +118,22 @@ pub fn check(kind: Kind, fault: Fault, log: &str, found: &Found, result: &Compar
     }
     assert!(log.contains("status=sealed"), "the log of nightsafe is searched for canaries, too");
     assert!(!log.contains("internal error"), "nightsafe panicked");
+    assert_eq!(
+        out_of_step(log),
+        Vec::<&str>::new(),
+        "a reply was taken for that to something else"
+    );
+}
+
+/// Lines of the log that have another kind of yes than the step waits for, such as `DATA: 250 ok`: the
+/// store said it to something before.
+fn out_of_step(log: &str) -> Vec<&str> {
+    let wrong = |line: &&str| {
+        [": DATA: 2", ": MAIL: 3", ": RCPT: 3", ": RSET: 3", ": LHLO: 3", ": end of data: 3"]
+            .iter()
+            .any(|reply| line.contains(reply))
+    };
+    log.lines().filter(|line| line.contains("status=deferred")).filter(wrong).collect()
 }
 
 /// That a store has a message more often than once, and nobody was told that it had it, is the store's

@@ -100,19 +100,17 @@ impl Postfix {
         Self { folder, port, master }
     }
 
-    /// The same Postfix, started again with a line of its main.cf replaced, and more of master.cf.
-    pub fn restarted_with(self, site: &Site, line: &str, main: &str, master: &str) -> Self {
-        let Self { folder, port, master: old } = self;
-        drop(old);
+    /// The same Postfix, started again with a line of its main.cf replaced.
+    pub fn restarted_with(self, site: &Site, line: &str, other: &str) -> Self {
+        let Self { folder, port, master } = self;
+        drop(master);
         // Its children end a moment after it, and would take connections until then.
         let gone = || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(());
         wait_for("Postfix to end", || read(&folder.join("log/mail.log")), gone);
-        let etc = folder.join("etc");
-        let content = fs::read_to_string(etc.join("main.cf")).unwrap();
+        let path = folder.join("etc/main.cf");
+        let content = fs::read_to_string(&path).unwrap();
         assert!(content.contains(line), "main.cf does not say {line:?} any more");
-        write_old(&etc.join("main.cf"), &content.replacen(line, main, 1));
-        let content = fs::read_to_string(etc.join("master.cf")).unwrap();
-        write_old(&etc.join("master.cf"), &format!("{content}\n{master}\n"));
+        write_old(&path, &content.replacen(line, other, 1));
         let master = run(site, &folder, port);
         Self { folder, port, master }
     }
