@@ -88,7 +88,7 @@ impl World {
                 self.service.kill();
                 self.service.up(&self.site);
             }
-            // Only those that take mail. Dovecot's master would wait for seconds before the next one.
+            // Only those that take mail. Dovecot's master then leaves its socket unserved for a while.
             Fault::StoreKilled if self.store.kind() == Kind::Cyrus && chance.is(50) => {
                 chance.pause(20..120);
                 self.store.signal_lmtpd(Signal::KILL);
