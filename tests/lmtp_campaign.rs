@@ -6,9 +6,9 @@
 mod campaign;
 mod site;
 
-use campaign::run;
 use campaign::store::Kind::{Cyrus, Dovecot};
 use campaign::world::Fault;
+use campaign::{mta, run};
 
 #[test]
 fn nightsafe_is_killed_before_cyrus() {
@@ -68,4 +68,19 @@ fn the_disk_is_full_below_cyrus() {
 #[test]
 fn the_disk_is_full_below_dovecot() {
     run(Dovecot, Fault::DiskFull);
+}
+
+#[test]
+fn nightsafe_is_killed_between_postfix_and_cyrus() {
+    mta::run(Cyrus, Fault::ServiceKilled);
+}
+
+#[test]
+fn cyrus_hangs_up_on_mail_from_postfix() {
+    mta::run(Cyrus, Fault::StoreHangsUp);
+}
+
+#[test]
+fn nightsafe_is_killed_between_postfix_and_dovecot() {
+    mta::run(Dovecot, Fault::ServiceKilled);
 }

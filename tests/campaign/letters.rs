@@ -11,12 +11,18 @@ const NUMBER: &str = "X-Number: ";
 pub struct Letters {
     case: String,
     pub canaries: Canaries,
+    is_complete: bool,
 }
 
 impl Letters {
     pub fn new(case: &str) -> Self {
         let word: String = case.chars().filter(char::is_ascii_alphanumeric).collect();
-        Self { case: case.to_owned(), canaries: Canaries::new(&word) }
+        Self { case: case.to_owned(), canaries: Canaries::new(&word), is_complete: false }
+    }
+
+    /// The same, and each has a Message-ID and a Date, which an MTA would add.
+    pub fn complete(case: &str) -> Self {
+        Self { is_complete: true, ..Self::new(case) }
     }
 
     /// Whom a message is for, by their places in [`USERS`].
@@ -35,7 +41,7 @@ impl Letters {
         let id = format!("{}@example.net", self.canaries.word("MessageId"));
         let mut message = format!("{NUMBER}{number}\r\n").into_bytes();
         let text = String::from_utf8(self.canaries.message()).unwrap();
-        let (without_id, without_date) = (chance.is(20), chance.is(20));
+        let [without_id, without_date] = [(); 2].map(|()| chance.is(20) && !self.is_complete);
         let mut head = true;
         for line in text.split_inclusive("\r\n") {
             head &= line != "\r\n";

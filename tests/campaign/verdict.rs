@@ -11,6 +11,8 @@ use super::USERS;
 use super::client::Said;
 use super::letters::{Letters, address};
 use super::sender::{Counts, SENDER};
+use super::store::Kind;
+use super::world::Fault;
 use crate::site::{Site, password, success};
 
 /// How often each message lies in each mailbox: by number and user.
@@ -100,9 +102,43 @@ pub fn compare(said: &[Vec<(usize, Said)>], found: &Found) -> Comparison {
     result
 }
 
+/// Fails for everything that must not be.
+pub fn check(kind: Kind, fault: Fault, log: &str, found: &Found, result: &Comparison) {
+    assert_eq!(result.missing, [], "accepted, and not in the mailbox");
+    assert_eq!(result.strange, [], "in a mailbox where it was not sent");
+    assert_eq!(result.unsettled, 0, "neither accepted nor refused in the end");
+    assert_eq!(result.refused, Vec::<String>::new(), "refused for good");
+    match (kind, fault) {
+        // It has no duplicate suppression.
+        (Kind::Dovecot, _) => {}
+        // It stores a message, and then notes that it has it. Killed in between, it has it and does
+        // not know, whoever hands it over: nothing that nightsafe could do about it.
+        (Kind::Cyrus, Fault::StoreKilled) => assert_eq!(excused(log, found), Ok(())),
+        (Kind::Cyrus, _) => assert_eq!(result.doubled, [], "stored twice"),
+    }
+    assert!(log.contains("status=sealed"), "the log of nightsafe is searched for canaries, too");
+    assert!(!log.contains("internal error"), "nightsafe panicked");
+    assert_eq!(
+        out_of_step(log),
+        Vec::<&str>::new(),
+        "a reply was taken for that to something else"
+    );
+}
+
+/// Lines of the log that have another kind of yes than the step waits for, such as `DATA: 250 ok`: the
+/// store said it to something before.
+fn out_of_step(log: &str) -> Vec<&str> {
+    let wrong = |line: &&str| {
+        [": DATA: 2", ": MAIL: 3", ": RCPT: 3", ": RSET: 3", ": LHLO: 3", ": end of data: 3"]
+            .iter()
+            .any(|reply| line.contains(reply))
+    };
+    log.lines().filter(|line| line.contains("status=deferred")).filter(wrong).collect()
+}
+
 /// That a store has a message more often than once, and nobody was told that it had it, is the store's
 /// own doing only if it went away when it had all of the message: so often at most, for each user.
-pub fn excused(log: &str, found: &Found) -> Result<(), String> {
+fn excused(log: &str, found: &Found) -> Result<(), String> {
     for (user, name) in USERS.iter().enumerate() {
         let of_user = found.iter().filter(|((_, of), _)| *of == user);
         let too_many: usize = of_user.map(|(_, times)| times - 1).sum();

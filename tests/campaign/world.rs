@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use super::USERS;
 use super::chance::Chance;
 use super::relay::Relay;
-use super::service::Service;
 use super::store::{Kind, Store};
 use crate::site::Site;
 use crate::site::fault::{SmallDisk, Unmounted};
+use crate::site::hook::Hook;
 
 /// What goes wrong in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Fault {
 /// The site of one case. What runs ends before what it runs on.
 pub struct World {
     fault: Fault,
-    pub service: Service,
+    pub service: Hook,
     pub store: Store,
     relay: Option<Relay>,
     disk: Option<SmallDisk>,
@@ -73,7 +73,9 @@ impl World {
         let relay = (fault == Fault::StoreHangsUp)
             .then(|| Relay::start(site.join("relay"), store.socket()));
         let socket = relay.as_ref().map_or_else(|| store.socket(), |r| r.socket().to_owned());
-        let service = Service::start(&site, &socket, fault.settings());
+        // A folder without keys must not be taken for users without keys, whose mail is passed on.
+        let settings = format!("{}\n[delivery]\nunenrolled = \"pass\"", fault.settings());
+        let service = Hook::start_with(&site, &format!("unix:{}", socket.display()), &settings);
         Self { fault, service, store, relay, disk, strikes: 0, site }
     }
 
@@ -86,7 +88,7 @@ impl World {
                 self.service.kill();
                 self.service.up(&self.site);
             }
-            // Only those that take mail. Dovecot's master would wait for seconds before the next one.
+            // Only those that take mail. Dovecot's master then leaves its socket unserved for a while.
             Fault::StoreKilled if self.store.kind() == Kind::Cyrus && chance.is(50) => {
                 chance.pause(20..120);
                 self.store.signal_lmtpd(Signal::KILL);
@@ -131,5 +133,10 @@ impl World {
         if let Some(relay) = &self.relay {
             relay.calm();
         }
+    }
+
+    /// nightsafe has lived until here, and ends well.
+    pub fn stop(&mut self) {
+        self.service.stop();
     }
 }

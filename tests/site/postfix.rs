@@ -59,7 +59,7 @@ impl Hop {
 pub struct Postfix {
     folder: PathBuf,
     port: u16,
-    _master: Server,
+    master: Server,
 }
 
 /// One attempt to deliver a message to one recipient, as Postfix logged it.
@@ -96,23 +96,23 @@ impl Postfix {
         let port = free_port();
         make_folders(&folder);
         write_configuration(site, &folder, port, hop, wrapper);
-        let mut command = site.command(server_file("/usr/lib/postfix/sbin/master"));
-        command
-            .arg("-c")
-            .arg(folder.join("etc"))
-            .env("LD_LIBRARY_PATH", server_libraries())
-            .stdin(Stdio::null());
-        let mut master = Server::start(&mut command);
-        let log = folder.join("log/mail.log");
-        wait_for(
-            "Postfix to listen",
-            || read(&log),
-            || {
-                assert!(master.is_running(), "Postfix ended: {}", read(&log));
-                TcpStream::connect(("127.0.0.1", port)).ok()
-            },
-        );
-        Self { folder, port, _master: master }
+        let master = run(site, &folder, port);
+        Self { folder, port, master }
+    }
+
+    /// The same Postfix, started again with a line of its main.cf replaced.
+    pub fn restarted_with(self, site: &Site, line: &str, other: &str) -> Self {
+        let Self { folder, port, master } = self;
+        drop(master);
+        // Its children end a moment after it, and would take connections until then.
+        let gone = || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(());
+        wait_for("Postfix to end", || read(&folder.join("log/mail.log")), gone);
+        let path = folder.join("etc/main.cf");
+        let content = fs::read_to_string(&path).unwrap();
+        assert!(content.contains(line), "main.cf does not say {line:?} any more");
+        write_old(&path, &content.replacen(line, other, 1));
+        let master = run(site, &folder, port);
+        Self { folder, port, master }
     }
 
     /// Hands in a message for one or more recipients; gives its queue id.
@@ -207,6 +207,27 @@ fn attempt(line: &str) -> Option<Attempt> {
         dsn: dsn.to_owned(),
         text: text.trim_start_matches('(').trim_end_matches(')').to_owned(),
     })
+}
+
+/// Starts the server and waits until it listens.
+fn run(site: &Site, folder: &Path, port: u16) -> Server {
+    let mut command = site.command(server_file("/usr/lib/postfix/sbin/master"));
+    command
+        .arg("-c")
+        .arg(folder.join("etc"))
+        .env("LD_LIBRARY_PATH", server_libraries())
+        .stdin(Stdio::null());
+    let mut master = Server::start(&mut command);
+    let log = folder.join("log/mail.log");
+    wait_for(
+        "Postfix to listen",
+        || read(&log),
+        || {
+            assert!(master.is_running(), "Postfix ended: {}", read(&log));
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        },
+    );
+    master
 }
 
 /// What Postfix' own installation makes, with its owners and modes.

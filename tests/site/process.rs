@@ -37,12 +37,6 @@ impl Server {
         self.child.id()
     }
 
-    /// Kills it, in whatever it is doing.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// Kills its whole group, at once, and waits until none of it is left.
     pub fn kill_group(mut self) {
         let group = self.child.id();
