@@ -35,6 +35,7 @@ use crate::sys::socket::{Listener, Peer, Stream};
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
 use super::site::{Site, SiteProblem};
 use clients::{Clients, Limits};
+use command::MAX_LINE_BYTES;
 use connection::Connection;
 use memory::Budget;
 
@@ -189,7 +190,9 @@ impl Service {
 impl Current {
     fn open(config: &Config) -> Result<Self, ServiceProblem> {
         let settings = config.lmtp.clone();
-        let needed = Budget::needed(config.delivery.max_message_bytes);
+        // With the line that is put on top of a message.
+        let largest = config.delivery.max_message_bytes.saturating_add(MAX_LINE_BYTES as u64);
+        let needed = Budget::needed(largest);
         if needed > settings.memory_bytes - settings.memory_bytes / 4 {
             return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4 });
         }
