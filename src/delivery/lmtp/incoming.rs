@@ -56,15 +56,14 @@ impl Incoming {
 
     /// Reserves memory for `more` octets; the client waits as long as that takes.
     pub(super) async fn make_room(&mut self, more: usize, metrics: &Arc<Metrics>) {
-        let wanted = self.octets.len() as u64 + more as u64;
         if self.problem.is_some() {
             return;
         }
-        if self.received + more as u64 > self.limit {
-            // Dots that will be dropped may count too much here; `push` counts again.
-            return self.make_exact_room(wanted, metrics).await;
-        }
-        if self.reserved.is_enough_for(wanted) && self.octets.room() >= more {
+        // Never more than the largest message needs: what there is beyond is not kept.
+        let most = self.limit + self.own_path as u64;
+        let wanted = (self.octets.len() as u64 + more as u64).min(most);
+        let free = self.octets.room() as u64;
+        if self.reserved.is_enough_for(wanted) && free >= wanted - self.octets.len() as u64 {
             return;
         }
         let announced = self.declared + self.own_path as u64 + 2;
@@ -75,7 +74,7 @@ impl Incoming {
         if announced >= wanted {
             room = room.min(announced);
         }
-        self.make_exact_room(room.max(wanted), metrics).await;
+        self.make_exact_room(room.min(most).max(wanted), metrics).await;
     }
 
     async fn make_exact_room(&mut self, room: u64, metrics: &Arc<Metrics>) {
@@ -104,6 +103,8 @@ impl Incoming {
     fn fail(&mut self, outcome: Outcome) {
         self.problem = Some(outcome);
         self.wipe();
+        // Others may need it while the rest is read.
+        self.reserved.give_back();
     }
 
     /// The message came by BDAT.

@@ -69,6 +69,12 @@ impl Reserved {
         Self { budget, share, permits: Vec::new(), units: 0 }
     }
 
+    /// Gives all of it back.
+    pub(super) fn give_back(&mut self) {
+        self.permits.clear();
+        self.units = 0;
+    }
+
     /// Whether there is enough already for a message of `octets`.
     pub(super) fn is_enough_for(&self, octets: u64) -> bool {
         Budget::needed(octets) <= self.units * UNIT

@@ -35,6 +35,7 @@ use crate::sys::socket::{Listener, Peer, Stream};
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
 use super::site::{Site, SiteProblem};
 use clients::{Clients, Limits};
+use command::MAX_LINE_BYTES;
 use connection::Connection;
 use memory::Budget;
 
@@ -210,7 +211,9 @@ impl Current {
 /// # Errors
 /// When it does not.
 pub fn check_memory(config: &Config) -> Result<(), ServiceProblem> {
-    let needed = Budget::needed(config.delivery.max_message_bytes);
+    // With the line that is put on top of a message.
+    let largest = config.delivery.max_message_bytes.saturating_add(MAX_LINE_BYTES as u64);
+    let needed = Budget::needed(largest);
     let budget = config.lmtp.memory_bytes;
     if needed > budget - budget / 4 {
         return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4096 });
