@@ -120,10 +120,15 @@ fn public_keys(config: &Config) -> Result<String, Failure> {
     Ok(format!("{} is of this site", path.display()))
 }
 
+/// Whether a store of this limit, 0 for none, may refuse what was sealed of a message within ours.
+fn is_too_small(of_store: u64, ours: u64) -> bool {
+    of_store != 0 && of_store / 3 * 2 < ours
+}
+
 /// What the store offers. A site that has not touched `[lmtp]` may have no use for it.
 fn lmtp(config: &Config) -> Result<String, Failure> {
     let settings = &config.lmtp;
-    delivery::lmtp::check_memory(config)?;
+    delivery::lmtp::check(config)?;
     let server = delivery::lmtp::server(settings)?;
     let backend = &settings.backend;
     if server.login.is_some() && !backend.is_local() {
@@ -131,6 +136,14 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
         return Err(Failure::config(error).hint("use a Unix socket or a tunnel that encrypts"));
     }
     match next_hop::lmtp::ask_for_offer(&server) {
+        Ok(offer) if is_too_small(offer.max_octets, config.delivery.max_message_bytes) => {
+            let error = format!(
+                "{backend} takes at most {} octets, which the largest message is when it is sealed",
+                offer.max_octets
+            );
+            let hint = "raise the store's limit to 1.5 times [delivery] max_message_bytes";
+            Err(Failure::config(error).hint(hint))
+        }
         Ok(offer) => {
             let names = offer.names().join(", ");
             let names = if names.is_empty() { "no extension".to_owned() } else { names };

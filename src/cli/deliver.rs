@@ -75,10 +75,7 @@ fn deliver(
     let size = file_size(&input);
     let sender = arguments.sender.as_deref();
     let message = pipe::read_message(input.lock(), size, sender, limit, caller)?;
-    let envelope = Envelope {
-        sender: sender.unwrap_or_default().to_owned(),
-        recipients: arguments.recipients.clone(),
-    };
+    let envelope = Envelope::new(sender.unwrap_or_default(), &arguments.recipients);
     let mut hop = next_hop(arguments);
     Ok(site.delivery().deliver(&envelope, message, hop.as_mut(), clock::now()))
 }

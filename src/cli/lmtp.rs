@@ -54,14 +54,17 @@ async fn serve(path: Option<&Path>, config: &Config) -> Result<(), Failure> {
     let serving = Arc::clone(&hook);
     let serving = serving.serve(listeners, stopping);
     tokio::pin!(serving);
+    let mut is_stopping = false;
     loop {
         let signal = tokio::select! {
             () = &mut serving => return Ok(()),
             signal = signals.next() => signal,
         };
         match signal {
+            Signal::Reload if is_stopping => {}
             Signal::Reload => reload(path, &hook),
             Signal::Stop => {
+                is_stopping = true;
                 service::tell_stopping();
                 log::stopping(NAME);
                 let _ = stop.send(true);

@@ -29,10 +29,18 @@ use policy::{Policy, Treatment, Unenrolled};
 /// The SMTP envelope (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// MAIL FROM; empty for the null sender.
+    /// MAIL FROM, unquoted; empty for the null sender.
     pub sender: String,
-    /// Each RCPT TO.
+    /// Each RCPT TO, unquoted.
     pub recipients: Vec<String>,
+}
+
+impl Envelope {
+    /// The envelope of a command line, whose addresses may have a quoted local part or none.
+    pub fn new(sender: &str, recipients: &[String]) -> Self {
+        let recipients = recipients.iter().map(|address| smtp::unquoted(address)).collect();
+        Self { sender: smtp::unquoted(sender), recipients }
+    }
 }
 
 /// Everything that a delivery needs to know of the site.
@@ -60,6 +68,10 @@ enum Decision {
 impl Decision {
     fn seals(&self) -> bool {
         matches!(self, Self::Seal(..))
+    }
+
+    fn passes(&self) -> bool {
+        matches!(self, Self::Pass(_))
     }
 
     fn user(&self) -> Option<&User> {

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use memchr::memmem;
 
-/// The address as it stands between angle brackets, its local part quoted where it must be (RFC 5321
-/// §4.1.2). `None` for one that no command can carry.
+/// An address without quotes as it stands between angle brackets, its local part quoted where it must
+/// be (RFC 5321 §4.1.2). `None` for one that no command can carry.
 pub(super) fn path(address: &str) -> Option<String> {
     if address.chars().any(char::is_control) {
         return None;
@@ -16,7 +16,7 @@ pub(super) fn path(address: &str) -> Option<String> {
     };
     let is_atom =
         |c: char| c.is_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    let local = if is_quoted_string(local) || local.chars().all(is_atom) {
+    let local = if local.chars().all(is_atom) {
         local.to_owned()
     } else {
         format!("\"{}\"", local.replace('\\', "\\\\").replace('"', "\\\""))
@@ -27,20 +27,28 @@ pub(super) fn path(address: &str) -> Option<String> {
     Some(domain.map_or_else(|| local.clone(), |domain| format!("{local}@{domain}")))
 }
 
-/// Whether `local` is one quoted string and nothing else (RFC 5321 §4.1.2): no quote inside that is not
-/// escaped.
-fn is_quoted_string(local: &str) -> bool {
-    let Some(inside) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return false;
-    };
-    let mut characters = inside.chars();
-    while let Some(character) = characters.next() {
-        let escaped = character == '\\' && characters.next().is_some();
-        if !escaped && matches!(character, '"' | '\\') {
-            return false;
+/// The address without the quotes of its local part: one form of it for the look-up of keys and for
+/// the store, or somebody could be one user here and another one there.
+pub(super) fn unquoted(address: &str) -> String {
+    let inside = |local: &str| {
+        let quoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
+        let mut plain = String::with_capacity(quoted.len());
+        let mut characters = quoted.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' => plain.push(characters.next()?),
+                '"' => return None,
+                other => plain.push(other),
+            }
         }
+        Some(plain)
+    };
+    match address.rsplit_once('@') {
+        Some((local, domain)) => {
+            inside(local).map_or_else(|| address.to_owned(), |local| format!("{local}@{domain}"))
+        }
+        None => inside(address).unwrap_or_else(|| address.to_owned()),
     }
-    true
 }
 
 /// Doubles the dot at the beginning of a line and ends with a line of one dot (RFC 5321 §4.5.2).
@@ -123,8 +131,12 @@ mod tests {
         assert_eq!(path("alice+x@example.org").unwrap(), "alice+x@example.org");
         assert_eq!(path("a b@example.org").unwrap(), "\"a b\"@example.org");
         assert_eq!(path("a>b\"@x").unwrap(), "\"a>b\\\"\"@x");
-        assert_eq!(path("\"a b\"@x").unwrap(), "\"a b\"@x");
-        assert_eq!(path("\"a\\\"b\"@x").unwrap(), "\"a\\\"b\"@x");
+        assert_eq!(path("\"a b\"@x").unwrap(), "\"\\\"a b\\\"\"@x");
+        assert_eq!(path(&unquoted("\"a b\"@x")).unwrap(), "\"a b\"@x");
+        assert_eq!(unquoted("\"a\\\"b\"@x"), "a\"b@x");
+        for plain in ["a@x", "\"a\"b\"@x", "\"a\\\"@x", "\"@x", "", "a"] {
+            assert_eq!(unquoted(plain), plain);
+        }
         assert_eq!(path("\"a\"> X <\"@x").unwrap(), "\"\\\"a\\\"> X <\\\"\"@x");
         assert_eq!(path("\"@x").unwrap(), "\"\\\"\"@x");
         assert_eq!(path("").unwrap(), "");

@@ -4,6 +4,8 @@
 //! (`a..b@example.org`) and goes to (`alice`), and a refused sender would be a lost message. So is a
 //! chunk size, which it would cut short: what follows would be taken for commands.
 
+use std::borrow::Cow;
+
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, Request};
 
 use super::reply::Reply;
@@ -59,7 +61,12 @@ pub enum Command {
 /// # Errors
 /// What to reply to a line that is no command of LMTP's, or says what is not offered.
 pub fn parse(line: &[u8]) -> Result<Command, Reply> {
-    let line = std::str::from_utf8(line).map_err(|_| Reply::syntax("commands are UTF-8"))?;
+    let is_mail = line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"MAIL"));
+    let line = String::from_utf8_lossy(line);
+    if matches!(line, Cow::Owned(_)) && !is_mail {
+        // Of a sender a rough idea is enough; a recipient must be understood.
+        return Err(Reply::syntax("commands are UTF-8"));
+    }
     let verb_end = line.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(line.len());
     let (verb, rest) = line.split_at(verb_end);
     match verb.to_ascii_uppercase().as_str() {
@@ -183,7 +190,10 @@ fn bdat(rest: &str) -> Result<Command, Reply> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::delivery::smtp::path as path_of;
 
     fn mail(line: &str) -> (String, u64) {
         match parse(line.as_bytes()) {
@@ -261,6 +271,18 @@ mod tests {
         ] {
             assert!(parse(bad.as_bytes()).unwrap_err().closes(), "{bad}");
         }
-        assert!(parse(b"NOOP \xff").is_err());
+        assert!(parse(b"NOOP \xff").is_err() && parse(b"RCPT TO:<\xff@x>").is_err());
+        assert!(parse(b"MAIL FROM:<\xff@x>").is_ok());
+    }
+
+    proptest! {
+        /// Nobody is one user for us and another one for the store.
+        #[test]
+        fn an_address_is_the_same_on_both_sides(local in "\\PC{1,12}|[\"\\\\a@<> ]{1,12}", domain in "[a-z.]{1,9}") {
+            let address = format!("{local}@{domain}");
+            let told = path_of(&address).unwrap();
+            let heard = parse(format!("RCPT TO:<{told}>").as_bytes());
+            prop_assert_eq!(heard, Ok(Command::Rcpt { address, ignore_quota: false }));
+        }
     }
 }

@@ -249,9 +249,9 @@ impl Connection {
                 self.read(self.data_timeout()).await?;
             }
             let Some(transaction) = &mut self.transaction else { return Err(End::Gone) };
-            let incoming = &mut transaction.incoming;
             let waiting = self.input.waiting();
-            incoming.make_room(waiting.len(), &self.service.metrics).await;
+            transaction.make_room(waiting.len()).await;
+            let incoming = &mut transaction.incoming;
             let read = reader.read(waiting, |text| {
                 incoming.push(text);
                 Ok::<(), std::convert::Infallible>(())
@@ -285,7 +285,7 @@ impl Connection {
             let piece = waiting.get(..most).unwrap_or(waiting);
             let length = piece.len();
             if let Some(transaction) = self.transaction.as_mut().filter(|_| takes) {
-                transaction.incoming.make_room(length, &self.service.metrics).await;
+                transaction.make_room(length).await;
                 transaction.incoming.push(piece);
             }
             self.input.take(length);
@@ -302,6 +302,12 @@ impl Connection {
         if is_last {
             return self.deliver(begun).await;
         }
+        if let Some(problem) = transaction.incoming.problem() {
+            // Whoever goes on all the same, with a message that nobody gets, is not served for ever.
+            let reply = Reply::of(problem);
+            self.errors += 1;
+            return if self.errors < MAX_ERRORS { self.answer(reply) } else { Err(reply.into()) };
+        }
         self.answer(Reply::good(&format!("2.0.0 {octets} octets received")))
     }
 
@@ -310,7 +316,7 @@ impl Connection {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
         self.service.metrics.step(Step::Receive, begun);
         self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
-        let mut delivery = transaction.deliver();
+        let mut delivery = transaction.deliver(self.service.current());
         while let Some(outcome) = delivery.next().await {
             self.say(&Reply::of(&outcome));
             if !delivery.is_done() {

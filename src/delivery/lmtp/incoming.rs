@@ -1,19 +1,20 @@
 //! A message as it arrives: within its limit, within the memory budget, wiped when it is done with.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::delivery::outcome::Outcome;
 use crate::delivery::smtp;
 use crate::secret::SecretBytes;
 
-use super::memory::Reserved;
+use super::memory::{NoMemory, Reserved};
 use super::metrics::Metrics;
 
 /// Room for the first octets when nobody said how many there will be.
 const FIRST_BYTES: u64 = 16 * 1024;
-/// As much room as is believed at first; more when the octets are really there.
-const BELIEVED_BYTES: u64 = 4 * 1024 * 1024;
+/// What a recipient takes beside its address, in octets.
+const RECIPIENT_BYTES: u64 = 512;
+/// Recipients for whom nothing is reserved before the message begins.
+const FEW_RECIPIENTS: usize = 8;
 const RETURN_PATH: &[u8] = b"Return-Path:";
 
 /// The octets so far.
@@ -28,6 +29,7 @@ pub(super) struct Incoming {
     declared: u64,
     limit: u64,
     has_chunks: bool,
+    recipients: usize,
     problem: Option<Outcome>,
 }
 
@@ -45,6 +47,7 @@ impl Incoming {
             declared,
             limit,
             has_chunks: false,
+            recipients: 0,
             problem: None,
         }
     }
@@ -54,37 +57,59 @@ impl Incoming {
         self.limit.saturating_sub(self.received)
     }
 
-    /// Reserves memory for `more` octets; the client waits as long as that takes.
+    /// Makes room for `more` octets, if there is memory at hand.
+    pub(super) fn try_make_room(&mut self, more: usize) -> bool {
+        let Some(room) = self.wanted_room(more) else { return true };
+        let reserved = self.reserved.try_grow_to(room);
+        if reserved {
+            self.enlarge(room);
+        }
+        reserved
+    }
+
+    /// The same, and the client waits as long as it takes.
     pub(super) async fn make_room(&mut self, more: usize, metrics: &Arc<Metrics>) {
+        let Some(room) = self.wanted_room(more) else { return };
+        let _waiting = metrics.waits();
+        match self.reserved.grow_to(room).await {
+            Ok(()) => self.enlarge(room),
+            Err(NoMemory) => self.fail(Outcome::out_of_memory()),
+        }
+    }
+
+    /// How many octets there should be room for; `None` when there is enough, or nothing is kept.
+    fn wanted_room(&self, more: usize) -> Option<u64> {
         if self.problem.is_some() {
-            return;
+            return None;
         }
         // Never more than the largest message needs: what there is beyond is not kept.
         let most = self.limit + self.own_path as u64;
-        let wanted = (self.octets.len() as u64 + more as u64).min(most);
-        let free = self.octets.room() as u64;
-        if self.reserved.is_enough_for(wanted) && free >= wanted - self.octets.len() as u64 {
-            return;
+        let length = self.octets.len() as u64;
+        let wanted = (length + more as u64).min(most);
+        let has_room = self.octets.room() as u64 >= wanted.saturating_sub(length);
+        if self.reserved.is_enough_for(wanted) && has_room {
+            return None;
         }
-        let announced = self.declared + self.own_path as u64 + 2;
-        let mut room = match self.received {
-            0 => announced.clamp(FIRST_BYTES, BELIEVED_BYTES),
-            _ => self.octets.len() as u64 * 2,
-        };
-        if announced >= wanted {
-            room = room.min(announced);
-        }
-        self.make_exact_room(room.min(most).max(wanted), metrics).await;
+        // What was announced is taken at once: two that hold a half each and wait for the other would
+        // wait for each other.
+        let announced = self.declared + self.own_path as u64;
+        let room = if announced >= wanted { announced } else { length * 2 };
+        Some(room.max(FIRST_BYTES).min(most).max(wanted))
     }
 
-    async fn make_exact_room(&mut self, room: u64, metrics: &Arc<Metrics>) {
-        let waiting = || -> Box<dyn Any + Send> { Box::new(metrics.waits()) };
-        let reserved = self.reserved.grow_to(room, waiting).await;
+    fn enlarge(&mut self, room: u64) {
         let more = room.saturating_sub(self.octets.len() as u64);
-        let more = usize::try_from(more).unwrap_or(usize::MAX);
-        if reserved.is_err() || self.octets.try_reserve(more).is_err() {
+        if self.octets.try_reserve(usize::try_from(more).unwrap_or(usize::MAX)).is_err() {
             self.fail(Outcome::out_of_memory());
         }
+    }
+
+    /// Makes room for one more recipient, beside the message; whether there is.
+    pub(super) async fn remember(&mut self, address: &str) -> bool {
+        self.recipients += 1;
+        self.reserved.keep(RECIPIENT_BYTES + 2 * address.len() as u64);
+        // A few are at home in what every connection takes.
+        self.recipients < FEW_RECIPIENTS || self.reserved.grow_to(0).await.is_ok()
     }
 
     /// Takes octets for which there is room.

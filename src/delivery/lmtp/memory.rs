@@ -11,11 +11,17 @@ use tokio::time::timeout;
 const UNIT: u64 = 1024;
 /// What a transaction takes beside its message: buffers, a small letter.
 const FIXED_BYTES: u64 = 64 * 1024;
+/// This part of the budget is for messages that need at most [`SMALL_BYTES`].
+const LANE_PART: u64 = 16;
+const SMALL_BYTES: u64 = 256 * 1024;
 
 /// The budget.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// For everybody.
     permits: Arc<Semaphore>,
+    /// For small messages only: they do not queue behind a large one.
+    lane: Arc<Semaphore>,
     units: u64,
     wait: Duration,
 }
@@ -32,19 +38,23 @@ impl Budget {
     /// A budget of `octets`, for which a transaction waits for `wait` at most.
     pub(super) fn new(octets: u64, wait: Duration) -> Self {
         let units = (octets / UNIT).min(Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
-        let permits = Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(0)));
-        Self { permits, units, wait }
+        let lane = units / LANE_PART;
+        Self { permits: semaphore(units - lane), lane: semaphore(lane), units, wait }
     }
 
-    /// One client's share: three quarters.
+    /// One client's share.
     pub(super) fn share(&self) -> Share {
-        let units = self.units - self.units / 4;
-        Share(Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(0))))
+        Share(semaphore(self.largest() / UNIT))
     }
 
     /// How many octets are free.
     pub(super) fn free(&self) -> u64 {
-        self.permits.available_permits() as u64 * UNIT
+        (self.permits.available_permits() + self.lane.available_permits()) as u64 * UNIT
+    }
+
+    /// What one client may have, and so one message may need, at most: three quarters.
+    pub(super) fn largest(&self) -> u64 {
+        (self.units - self.units / 4) * UNIT
     }
 
     /// What a message of `octets` needs while it is sealed: itself and its compressed form, which may
@@ -54,6 +64,10 @@ impl Budget {
     }
 }
 
+fn semaphore(units: u64) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(units).unwrap_or(0)))
+}
+
 /// What one transaction has of the budget.
 #[derive(Debug)]
 pub(super) struct Reserved {
@@ -61,12 +75,14 @@ pub(super) struct Reserved {
     share: Share,
     permits: Vec<OwnedSemaphorePermit>,
     units: u64,
+    /// What is kept beside the message, in octets.
+    beside: u64,
 }
 
 impl Reserved {
     /// Nothing yet.
     pub(super) fn new(budget: Arc<Budget>, share: Share) -> Self {
-        Self { budget, share, permits: Vec::new(), units: 0 }
+        Self { budget, share, permits: Vec::new(), units: 0, beside: 0 }
     }
 
     /// Gives all of it back.
@@ -77,39 +93,55 @@ impl Reserved {
 
     /// Whether there is enough already for a message of `octets`.
     pub(super) fn is_enough_for(&self, octets: u64) -> bool {
-        Budget::needed(octets) <= self.units * UNIT
+        self.missing(octets) == 0
     }
 
-    /// Reserves what a message of `octets` needs. `waiting` is told when that takes a while.
+    /// Counts `octets` that are kept beside the message.
+    pub(super) fn keep(&mut self, octets: u64) {
+        self.beside += octets;
+    }
+
+    fn missing(&self, octets: u64) -> u64 {
+        let needed = Budget::needed(octets).saturating_add(self.beside);
+        needed.div_ceil(UNIT).saturating_sub(self.units)
+    }
+
+    /// Reserves what a message of `octets` needs, if it is there.
+    pub(super) fn try_grow_to(&mut self, octets: u64) -> bool {
+        let missing = self.missing(octets);
+        let Ok(count) = u32::try_from(missing) else { return false };
+        if count == 0 {
+            return true;
+        }
+        let acquire =
+            |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_many_owned(count).ok();
+        let Some(of_share) = acquire(&self.share.0) else { return false };
+        let is_small = (self.units + missing) * UNIT <= SMALL_BYTES;
+        let of_lane = || is_small.then(|| acquire(&self.budget.lane)).flatten();
+        let Some(permit) = acquire(&self.budget.permits).or_else(of_lane) else { return false };
+        self.permits.extend([of_share, permit]);
+        self.units += missing;
+        true
+    }
+
+    /// Reserves what a message of `octets` needs, and waits for it.
     ///
     /// # Errors
     /// When it cannot be had in time.
-    pub(super) async fn grow_to(
-        &mut self,
-        octets: u64,
-        waiting: impl FnOnce() -> Box<dyn std::any::Any + Send>,
-    ) -> Result<(), NoMemory> {
-        let wanted = Budget::needed(octets).div_ceil(UNIT).saturating_sub(self.units);
-        let count = u32::try_from(wanted).map_err(|_| NoMemory)?;
-        if count == 0 {
+    pub(super) async fn grow_to(&mut self, octets: u64) -> Result<(), NoMemory> {
+        if self.try_grow_to(octets) {
             return Ok(());
         }
-        let semaphores = [&self.share.0, &self.budget.permits];
-        let mut waiting = Some(waiting);
-        let mut told = None;
-        for semaphore in semaphores {
-            let permit = match Arc::clone(semaphore).try_acquire_many_owned(count) {
-                Ok(permit) => permit,
-                Err(_) => {
-                    told = told.or_else(|| waiting.take().map(|tell| tell()));
-                    let acquired = Arc::clone(semaphore).acquire_many_owned(count);
-                    let acquired = timeout(self.budget.wait, acquired).await;
-                    acquired.ok().and_then(Result::ok).ok_or(NoMemory)?
-                }
-            };
-            self.permits.push(permit);
-        }
-        self.units += wanted;
+        let missing = self.missing(octets);
+        let count = u32::try_from(missing).map_err(|_| NoMemory)?;
+        let both = async {
+            let of_share = Arc::clone(&self.share.0).acquire_many_owned(count).await.ok()?;
+            let permit = Arc::clone(&self.budget.permits).acquire_many_owned(count).await.ok()?;
+            Some([of_share, permit])
+        };
+        let both = timeout(self.budget.wait, both).await.ok().flatten().ok_or(NoMemory)?;
+        self.permits.extend(both);
+        self.units += missing;
         Ok(())
     }
 }
@@ -118,43 +150,62 @@ impl Reserved {
 mod tests {
     use super::*;
 
-    fn quiet() -> Box<dyn std::any::Any + Send> {
-        Box::new(())
-    }
-
     #[tokio::test]
     async fn a_greedy_client_leaves_a_quarter() {
         let budget = Arc::new(Budget::new(8 << 20, Duration::from_millis(20)));
         let (greedy, other) = (budget.share(), budget.share());
         let mut first = Reserved::new(Arc::clone(&budget), greedy.clone());
-        first.grow_to(2 << 20, quiet).await.unwrap();
+        first.grow_to(2 << 20).await.unwrap();
         assert!(first.is_enough_for(2 << 20) && !first.is_enough_for(3 << 20));
         let mut second = Reserved::new(Arc::clone(&budget), greedy);
-        assert!(second.grow_to(1 << 20, quiet).await.is_err());
+        assert!(second.grow_to(1 << 20).await.is_err());
         let mut third = Reserved::new(Arc::clone(&budget), other.clone());
-        third.grow_to(700 << 10, quiet).await.unwrap();
+        third.grow_to(700 << 10).await.unwrap();
         drop((first, second, third));
         assert_eq!(budget.free(), 8 << 20);
         // Nobody waits for what there will never be.
-        assert!(Reserved::new(budget, other).grow_to(1 << 40, quiet).await.is_err());
+        assert!(Reserved::new(budget, other).grow_to(1 << 40).await.is_err());
     }
 
     #[tokio::test]
     async fn who_waits_gets_what_another_gives_back() {
         let budget = Arc::new(Budget::new(1 << 20, Duration::from_secs(10)));
         let mut first = Reserved::new(Arc::clone(&budget), budget.share());
-        first.grow_to(300_000, quiet).await.unwrap();
+        first.grow_to(300_000).await.unwrap();
         let mut second = Reserved::new(Arc::clone(&budget), budget.share());
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let waits = tokio::spawn(async move {
-            let waiting = || {
-                let _ = tell.send(());
-                quiet()
-            };
-            second.grow_to(300_000, waiting).await
-        });
-        told.await.unwrap();
+        assert!(!second.try_grow_to(300_000));
+        let waits = tokio::spawn(async move { second.grow_to(300_000).await });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
         drop(first);
         waits.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_small_message_does_not_queue_behind_a_large_one() {
+        let budget = Arc::new(Budget::new(16 << 20, Duration::from_secs(10)));
+        let mut first = Reserved::new(Arc::clone(&budget), budget.share());
+        first.grow_to(5 << 20).await.unwrap();
+        let mut large = Reserved::new(Arc::clone(&budget), budget.share());
+        let waits = tokio::spawn(async move { large.grow_to(5 << 20).await });
+        tokio::task::yield_now().await;
+        let mut small = Reserved::new(Arc::clone(&budget), budget.share());
+        assert!(small.try_grow_to(10_000) && !waits.is_finished());
+        drop(first);
+        waits.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_keeps_nothing() {
+        let budget = Arc::new(Budget::new(1 << 20, Duration::from_millis(10)));
+        let mut first = Reserved::new(Arc::clone(&budget), budget.share());
+        first.grow_to(300_000).await.unwrap();
+        let share = budget.share();
+        let mut second = Reserved::new(Arc::clone(&budget), share.clone());
+        assert!(second.grow_to(200_000).await.is_err());
+        drop(first);
+        assert_eq!(budget.free(), 1 << 20);
+        let whole = u64::try_from(share.0.available_permits()).unwrap() * UNIT;
+        assert_eq!(whole, budget.largest());
     }
 }

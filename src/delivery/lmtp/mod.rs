@@ -71,10 +71,10 @@ impl Service {
     /// # Errors
     /// What is missing or of no use.
     pub fn open(config: &Config) -> Result<Arc<Self>, ServiceProblem> {
+        let wait = Duration::from_secs(config.lmtp.wait_timeout);
+        let budget = Arc::new(Budget::new(config.lmtp.memory_bytes, wait));
+        check_memory(config, &budget)?;
         let current = Current::open(config)?;
-        let settings = &current.settings;
-        let wait = Duration::from_secs(settings.wait_timeout);
-        let budget = Arc::new(Budget::new(settings.memory_bytes, wait));
         Ok(Arc::new(Self {
             current: RwLock::new(Arc::new(current)),
             budget,
@@ -89,6 +89,7 @@ impl Service {
     /// # Errors
     /// What is missing or of no use; everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), ServiceProblem> {
+        check_memory(config, &self.budget)?;
         let current = Arc::new(Current::open(config)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
@@ -190,7 +191,6 @@ impl Service {
 impl Current {
     fn open(config: &Config) -> Result<Self, ServiceProblem> {
         let settings = config.lmtp.clone();
-        check_memory(config)?;
         let pool = Pool::new(
             server(&settings)?,
             settings.backend_connections,
@@ -206,16 +206,19 @@ impl Current {
     }
 }
 
-/// Whether the memory budget lets the largest message in.
+/// Whether the configuration is one that the service can run with.
 ///
 /// # Errors
-/// When it does not.
-pub fn check_memory(config: &Config) -> Result<(), ServiceProblem> {
+/// When `memory_bytes` does not let the largest message in.
+pub fn check(config: &Config) -> Result<(), ServiceProblem> {
+    check_memory(config, &Budget::new(config.lmtp.memory_bytes, Duration::ZERO))
+}
+
+fn check_memory(config: &Config, budget: &Budget) -> Result<(), ServiceProblem> {
     // With the line that is put on top of a message.
     let largest = config.delivery.max_message_bytes.saturating_add(MAX_LINE_BYTES as u64);
     let needed = Budget::needed(largest);
-    let budget = config.lmtp.memory_bytes;
-    if needed > budget - budget / 4 {
+    if needed > budget.largest() {
         return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4096 });
     }
     Ok(())
@@ -277,7 +280,8 @@ impl fmt::Display for ServiceProblem {
             Self::Site(problem) => problem.fmt(f),
             Self::Memory { needed } => write!(
                 f,
-                "[lmtp] memory_bytes must be at least {needed} for [delivery] max_message_bytes"
+                "[lmtp] memory_bytes must be at least {needed} for [delivery] max_message_bytes, \
+                 and a change of it takes a restart"
             ),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
@@ -22,6 +22,8 @@ use super::incoming::Incoming;
 use super::metrics::{Metrics, Step};
 use super::reply::Reply;
 
+/// How old a decision may be when it is carried out.
+const DECISION_LIFETIME: Duration = Duration::from_millis(500);
 /// Work on a message from this size on is left to a thread that may be busy for a while.
 const LARGE_BYTES: usize = 128 * 1024;
 
@@ -67,10 +69,11 @@ impl Transaction {
             return Reply::too_many_recipients();
         }
         let decision = self.shared.current.site.delivery().decide(&address);
+        if !self.incoming.remember(&address).await {
+            return Reply::of(&Outcome::out_of_memory());
+        }
         let recipient = Recipient { address, ignore_quota };
-        // The store learns the sender only of a message that it gets to read anyway.
-        let sender = if matches!(decision, Decision::Pass(_)) { self.sender.as_str() } else { "" };
-        let refused = match (self.shared.ask(sender, &recipient).await, decision) {
+        let refused = match (self.shared.ask(&recipient).await, decision) {
             (Err(problem), _) => Outcome::from_next_hop(self.shared.refusal(&problem)),
             (Ok(()), Decision::Refuse(outcome)) => outcome,
             (Ok(()), decision) => {
@@ -82,8 +85,15 @@ impl Transaction {
         Reply::of(&refused)
     }
 
-    /// The message has arrived: what follows is its way to each recipient.
-    pub(super) fn deliver(self) -> Delivering {
+    /// The message has arrived: what follows is its way to each recipient, as it is decided `now`, when
+    /// somebody may have been enrolled who was not when the store was asked.
+    pub(super) fn deliver(mut self, now: Arc<Current>) -> Delivering {
+        if self.shared.begun.elapsed() > DECISION_LIFETIME {
+            for (recipient, decision) in &mut self.recipients {
+                *decision = now.site.delivery().decide(&recipient.address);
+            }
+            self.shared.current = now;
+        }
         let seals = self.recipients.iter().filter(|(_, decision)| decision.seals()).count();
         Delivering {
             shared: self.shared,
@@ -93,6 +103,15 @@ impl Transaction {
             seals,
             draft: None,
             passed: None,
+        }
+    }
+
+    /// Makes room in memory for `more` octets of the message. Whoever waits for that keeps no connection
+    /// to the store from those who have what they need.
+    pub(super) async fn make_room(&mut self, more: usize) {
+        if !self.incoming.try_make_room(more) {
+            self.make_way().await;
+            self.incoming.make_room(more, &self.shared.metrics).await;
         }
     }
 
@@ -132,15 +151,15 @@ impl Shared {
     }
 
     /// Asks the store about a recipient, over another connection if this one is of no use any more.
-    async fn ask(&mut self, sender: &str, recipient: &Recipient) -> Result<(), Problem> {
+    async fn ask(&mut self, recipient: &Recipient) -> Result<(), Problem> {
         let lease = self.lease().await?;
-        match lease.session().await?.ask(sender, recipient).await {
+        match lease.session().await?.ask(recipient).await {
             Err(problem) if problem.is_of_the_connection() => {
                 lease.give_up();
                 if problem.is_timeout() {
                     return Err(problem);
                 }
-                lease.session().await?.ask(sender, recipient).await
+                lease.session().await?.ask(recipient).await
             }
             answer => answer,
         }
@@ -283,7 +302,7 @@ impl Delivering {
     async fn pass(&mut self, first: &Recipient) -> (Outcome, u64) {
         let mut octets = 0;
         if self.passed.is_none() {
-            let others = self.recipients.iter().filter(|(_, decision)| !decision.seals());
+            let others = self.recipients.iter().filter(|(_, decision)| decision.passes());
             let mut recipients = vec![first.clone()];
             recipients.extend(others.map(|(recipient, _)| recipient.clone()));
             self.draft();
@@ -306,7 +325,7 @@ impl Delivering {
     /// Seals the message for one user.
     fn seal(&mut self, user: &User, half: &PublicHalf) -> Result<SealedMessage, Outcome> {
         self.draft();
-        let passes = |(_, decision): &(Recipient, Decision)| !decision.seals();
+        let passes = |(_, decision): &(Recipient, Decision)| decision.passes();
         if self.passed.is_none() && !self.recipients.iter().any(passes) {
             // Nobody needs it in the clear any more.
             self.incoming.wipe();

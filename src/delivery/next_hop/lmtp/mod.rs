@@ -5,6 +5,7 @@ mod letter;
 mod offer;
 mod pool;
 mod reply;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -65,7 +66,7 @@ impl NextHop for Lmtp {
                 Some(session) => session,
                 None => Session::open(&self.server).await?,
             };
-            session.ask(letter.sender(), &recipient).await?;
+            session.ask(&recipient).await?;
             let mut answers = session.hand_over(&[recipient], letter).await?;
             // Whatever went wrong, the next letter gets a connection that is known to be clean.
             let answer =

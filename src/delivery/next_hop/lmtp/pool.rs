@@ -15,6 +15,9 @@ use super::reply::Problem;
 /// Whoever waits longer than this for a connection gets one that is in use and idle.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long a connection may take to be ready for another letter. A new one is as good.
+const RESET_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The connections to one server.
 #[derive(Debug)]
 pub(in crate::delivery) struct Pool {
@@ -116,11 +119,11 @@ impl Pool {
             kept.idle.drain(..count).collect()
         };
         for (session, _) in old {
-            session.quit().await;
+            let _ = timeout(RESET_PATIENCE, session.quit()).await;
         }
     }
 
-    /// How many connections are in use.
+    /// How many connections are kept that nobody uses.
     pub(in crate::delivery) fn kept_count(&self) -> usize {
         self.kept().idle.len()
     }
@@ -168,7 +171,7 @@ impl Lease {
     /// Ends an open transaction.
     pub(in crate::delivery) async fn reset(&mut self) {
         if let Some(session) = &mut self.session
-            && session.reset().await.is_err()
+            && !matches!(timeout(RESET_PATIENCE, session.reset()).await, Ok(Ok(())))
         {
             self.session = None;
         }

@@ -69,7 +69,7 @@ impl Problem {
                 let detail = format!("{server}: {step}: {code} {}", text.replace('\n', " | "));
                 let [class, subject, what] = enhanced;
                 match code / 100 {
-                    5 if *counts && is_about_the_mail(*code, *enhanced) => {
+                    5 if *counts && is_about_the_mail(step, *code, *enhanced) => {
                         let code = format!("5.{subject}.{what}");
                         Refusal::for_good(if *class == 5 { &code } else { "5.0.0" }, detail)
                     }
@@ -82,8 +82,12 @@ impl Problem {
 }
 
 /// Whether a 5xx speaks of the recipient or the message. Of the others, a server that wants us to log
-/// in or does not understand us will be mended (RFC 5321 §4.2.2, RFC 4954 §6, RFC 3463 §3.6).
-fn is_about_the_mail(code: u16, enhanced: [u8; 3]) -> bool {
+/// in or does not understand us will be mended (RFC 5321 §4.2.2, RFC 4954 §6, RFC 3463 §3.6). To MAIL it
+/// can speak of the size only (RFC 1870 §6.1): the sender is none that it could know.
+fn is_about_the_mail(step: Step, code: u16, enhanced: [u8; 3]) -> bool {
+    if step == "MAIL" {
+        return code == 552 || matches!(enhanced, [5, 3, 4] | [5, 2, 3]);
+    }
     !matches!(code, 500..=504 | 530..=538 | 555) && !matches!(enhanced, [5, 5, _])
 }
 
