@@ -18,7 +18,14 @@ use super::exit::{Failure, say};
 
 const NAME: &str = "lmtp";
 
+/// The allocator (mallopt(3)) gives pieces from this size on back to the kernel when they are freed. By
+/// itself it begins to keep them once it has seen a few: then a burst of large messages leaves more
+/// memory behind than the budget allows.
+const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "1048576");
+
 pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
+    // Where that cannot be had, it is served all the same.
+    let _ = process::begin_again_with(GIVE_BACK.0, GIVE_BACK.1);
     panic::set_hook(Box::new(|panic| {
         // The place only: what a panic carries may be of a message.
         let place = panic.location().map_or_else(String::new, ToString::to_string);

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit};
 
@@ -23,6 +25,19 @@ pub fn allow_files() -> io::Result<()> {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(())
+}
+
+/// Begins this process anew with the variable `name` set to `value`, unless it is set: for what is read
+/// only when a process begins. Its number and its open files stay.
+///
+/// # Errors
+/// When it cannot; then it goes on as it is.
+pub fn begin_again_with(name: &str, value: &str) -> io::Result<()> {
+    if std::env::var_os(name).is_some() {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe()?);
+    Err(again.args(std::env::args_os().skip(1)).env(name, value).exec())
 }
 
 /// Whether this process runs as root.
