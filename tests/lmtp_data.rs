@@ -178,7 +178,7 @@ fn no_message_ends_early_in_a_store_that_takes_bare_line_feeds() {
         assert!(hooked.store.data()[nth].ends_with(b"MAIL FROM:<evil@x.test>\r\nb\r\n.\r\n"));
         assert!(hooked.store.count("MAIL FROM:<evil") == 0, "{}", text.escape_ascii());
     }
-    let known = ["LHLO ", "MAIL FROM:<carol@", "RCPT TO:<bob@", "DATA"];
+    let known = ["LHLO ", "MAIL FROM:<> ", "RSET", "MAIL FROM:<carol@", "RCPT TO:<bob@", "DATA"];
     for command in hooked.store.commands() {
         assert!(known.iter().any(|begin| command.starts_with(begin)), "{command:?}");
     }

@@ -1,132 +1,220 @@
-//! What the hook keeps of the mail that went through it: nothing. The test looks into the memory of
-//! the running process, which only root can.
+//! The memory budget of `nightsafe lmtp`: kept, whoever asks for what, and shared among clients.
 
 mod support;
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::FileExt as _;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use support::Site;
+use support::client::{Client, unstuffed};
+use support::hook::{ALICE, ANNA, BEA, BOB, Hook, Hooked, PASSWORD};
 use support::lmtp::Server;
 
-/// In each header field, in the body, in the envelope.
-const CANARIES: [&str; 5] =
-    ["walnut-sender", "walnut-subject", "walnut-id", "walnut-text", "walnut-envelope"];
+const MIB: usize = 1 << 20;
+/// What the process may take beside the budget.
+const BESIDE_KIB: u64 = 64 << 10;
 
-struct Hook(Child);
+/// A message of so many octets that does not compress well, and is another one for each number.
+fn message(octets: usize, number: u64) -> Vec<u8> {
+    let mut state = number + 0x9E37_79B9_7F4A_7C15;
+    let mut text = format!("Subject: {number}\r\n\r\n").into_bytes();
+    let mut column = 0;
+    while text.len() < octets - 2 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // Printable, without a dot: no line needs one doubled.
+        text.push(b'0' + (state >> 32) as u8 % 72);
+        column += 1;
+        if column == 76 && text.len() < octets - 4 {
+            text.extend_from_slice(b"\r\n");
+            column = 0;
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text
+}
 
-impl Drop for Hook {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+#[track_caller]
+fn within(hook: &Hook, budget: usize) {
+    let peak = hook.kilobytes("VmHWM");
+    let most = (budget >> 10) as u64 + BESIDE_KIB;
+    assert!(peak <= most, "{peak} KiB at the peak, of {most} KiB");
+}
+
+/// Sends one message until it is taken, as an MTA does; says how often it was deferred.
+fn until_taken(
+    client: &mut Client,
+    mail: &str,
+    recipients: &[&str],
+    text: &[u8],
+    chunked: bool,
+) -> usize {
+    let mut deferrals = 0;
+    let mut left: Vec<&str> = recipients.to_vec();
+    loop {
+        client.ask(&format!("MAIL FROM:<a@x.test>{mail}"), "250 ");
+        for recipient in &left {
+            client.ask(&format!("RCPT TO:<{recipient}>"), "250 ");
+        }
+        if chunked {
+            client.send([format!("BDAT {} LAST\r\n", text.len()).as_bytes(), text].concat());
+        } else {
+            client.ask("DATA", "354 ");
+            client.send([text, b".\r\n"].concat());
+        }
+        let replies: Vec<_> = left.iter().map(|_| client.reply()).collect();
+        for (_, reply) in left.iter().zip(&replies) {
+            let known = reply.starts_with("250 2.0.0 ") || reply.starts_with("452 4.3.1 ");
+            assert!(known, "{reply}");
+        }
+        let mut at = 0;
+        left.retain(|_| {
+            at += 1;
+            replies[at - 1].starts_with("452")
+        });
+        if left.is_empty() {
+            return deferrals;
+        }
+        deferrals += 1;
+        assert!(deferrals < 20, "it is never taken");
     }
 }
 
+/// Twenty at once of the largest there may be, with a budget for three of them.
 #[test]
-fn nothing_of_a_message_stays_in_memory() {
-    assert!(rustix::process::geteuid().is_root(), "only root can look into another process");
-    let site = Site::new();
-    site.enroll("alice@example.org", b"pw").good();
+fn twenty_large_messages_at_once() {
+    let (budget, size) = (64 * MIB, 8 * MIB);
+    let delivery = format!("max_message_bytes = {size}");
+    let more = format!("memory_bytes = {budget}\nwait_timeout = 2");
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let hosts: Vec<_> = (0..20).map(|n| format!("127.0.2.{}", n % 5)).collect();
+    thread::scope(|scope| {
+        let sending: Vec<_> = hosts
+            .iter()
+            .enumerate()
+            .map(|(number, host)| {
+                let address = hooked.hook.inet();
+                scope.spawn(move || {
+                    let text = message(size, number as u64);
+                    let mut client = Client::inet_from(host, address).greeted();
+                    let declared = format!(" SIZE={size}");
+                    let mail = if number % 2 == 0 { declared.as_str() } else { "" };
+                    let to = [ALICE, ANNA, BOB, "alice+x@example.org", BEA];
+                    until_taken(&mut client, mail, &to, &text, number % 3 == 0)
+                })
+            })
+            .collect();
+        for sending in sending {
+            sending.join().unwrap();
+        }
+    });
+    within(&hooked.hook, budget);
+    // Everybody has everything: four letters each, one of them shared by two.
+    assert!(hooked.store.data().len() >= 80);
+    let last = unstuffed(hooked.store.data().last().unwrap());
+    assert!(last.len() > size / 2);
+}
+
+/// A budget that is just enough for the largest message takes it, whatever was said of its size.
+#[test]
+fn the_least_budget_does() {
+    let size = 8 * MIB;
+    let delivery = format!("max_message_bytes = {size}");
+    // The program itself says how much that is.
+    let site = support::Site::new();
+    site.enroll(ALICE, PASSWORD).good();
     let store = Server::start(Vec::new());
-    let socket = site.join("lmtp");
-    let lmtp = format!(
-        "[delivery]\npass = [\"bob@example.org\"]\n[lmtp]\nlisten = [\"unix:{}\"]\nbackend = \"{}\"",
-        socket.display(),
-        store.address
-    );
-    site.configure("", &lmtp);
-    let hook = Hook(site.command(["lmtp"]).stdout(Stdio::null()).spawn().unwrap());
-    let end = Instant::now() + Duration::from_secs(60);
-    let client = loop {
-        if let Ok(client) = UnixStream::connect(&socket) {
-            break client;
-        }
-        assert!(Instant::now() < end, "nightsafe does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let mut dialogue = Dialogue { input: BufReader::new(&client), out: &client };
-    dialogue.reply("220");
-    dialogue.say("LHLO x\r\n", "250");
-    // The process does hold a message while it has one.
-    dialogue.begin("alice@example.org");
-    dialogue.out.write_all(message(1).as_bytes()).unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while !in_memory(hook.0.id()).contains(&"walnut-text") {
-        assert!(Instant::now() < end, "the search finds nothing, not even what is there");
-    }
-    dialogue.say(".\r\n", "250 2.0.0 sealed");
-    for lines in [1, 100, 40_000] {
-        for recipient in ["alice@example.org", "bob@example.org"] {
-            dialogue.begin(recipient);
-            dialogue.say(&format!("{}.\r\n", message(lines)), "250 2.0.0");
+    support::hook::configure(&site, &store.address, &delivery, "memory_bytes = 1000");
+    let ran = site.run(["lmtp"]);
+    let said = ran.stderr.split("at least ").nth(1).expect("it does not say how much");
+    let least: usize = said.split(' ').next().unwrap().parse().unwrap();
+    let more = format!("memory_bytes = {least}\nwait_timeout = 2");
+    support::hook::configure(&site, &store.address, &delivery, &more);
+    let hook = Hook::start(&site);
+    let text = message(size, 1);
+    for chunked in [false, true] {
+        for declared in ["", " SIZE=1000", " SIZE=6000000", &format!(" SIZE={size}")] {
+            let mut client = hook.client();
+            let deferred = until_taken(&mut client, declared, &[ALICE], &text, chunked);
+            assert_eq!(deferred, 0, "{declared:?} {chunked}");
         }
     }
-    let left = in_memory(hook.0.id());
-    assert!(left.is_empty(), "still in memory: {left:?}");
+    within(&hook, least);
 }
 
-fn message(lines: usize) -> String {
-    let body = "the walnut-text goes on and on, and is not repeated by much\r\n".repeat(lines);
-    format!(
-        "From: <walnut-sender@b.test>\r\nSubject: =?utf-8?q?a_walnut-subject?=\r\n\
-         Message-ID: <walnut-id@b.test>\r\n\r\n{body}"
-    )
-}
-
-struct Dialogue<'a> {
-    input: BufReader<&'a UnixStream>,
-    out: &'a UnixStream,
-}
-
-impl Dialogue<'_> {
-    fn begin(&mut self, recipient: &str) {
-        self.say("MAIL FROM:<walnut-envelope@b.test>\r\n", "250");
-        self.say(&format!("RCPT TO:<{recipient}>\r\n"), "250");
-        self.say("DATA\r\n", "354");
-    }
-
-    fn say(&mut self, text: &str, wanted: &str) {
-        self.out.write_all(text.as_bytes()).unwrap();
-        self.reply(wanted);
-    }
-
-    fn reply(&mut self, wanted: &str) {
-        loop {
-            let mut line = String::new();
-            self.input.read_line(&mut line).unwrap();
-            if line.get(3..4) != Some("-") {
-                assert!(line.starts_with(wanted), "{line}");
-                return;
-            }
+/// One client has all of its share and stalls; another one is served.
+#[test]
+fn a_greedy_client_harms_itself() {
+    let (budget, size) = (64 * MIB, 8 * MIB);
+    let delivery = format!("max_message_bytes = {size}");
+    let more = format!("memory_bytes = {budget}\nwait_timeout = 2\nbackend_connections = 50");
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let text = message(size, 2);
+    let greedy: Vec<_> = (0..40)
+        .map(|number| {
+            let mut client = hooked.client();
+            let mail = format!("MAIL FROM:<> SIZE={}", if number % 2 == 0 { size } else { 0 });
+            client.ask(&mail, "250 ");
+            client.ask(&format!("RCPT TO:<{ALICE}>"), "250 ");
+            client.ask("DATA", "354 ");
+            client
+        })
+        .collect();
+    thread::scope(|scope| {
+        // All but the end, and nothing more.
+        for mut client in greedy {
+            let text = &text;
+            let hooked = &hooked;
+            scope.spawn(move || {
+                client.send(&text[..text.len() - 2]);
+                for number in 0..3 {
+                    let mut other =
+                        Client::inet_from(&format!("127.0.3.{number}"), hooked.hook.inet())
+                            .greeted();
+                    let small = message(300_000, number);
+                    let replies = other.deliver("", &[ALICE, BOB], &small);
+                    assert!(replies.iter().all(|reply| reply.starts_with("250 ")), "{replies:?}");
+                }
+                client.send("\r\n.\r\n");
+                let reply = client.reply();
+                assert!(reply.starts_with("250 ") || reply.starts_with("452 4.3.1 "), "{reply}");
+            });
         }
-    }
+    });
+    within(&hooked.hook, budget);
+    // All of it is given back.
+    let mut client = hooked.client();
+    assert_eq!(until_taken(&mut client, "", &[ALICE, BOB], &text, false), 0);
 }
 
-/// The canaries in whatever the process can write to.
-fn in_memory(process: u32) -> Vec<&'static str> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let memory = File::open(format!("/proc/{process}/mem")).unwrap();
-    let mut found = Vec::new();
-    for line in maps.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(range), Some(rights)) = (words.next(), words.next()) else { continue };
-        let Some((start, end)) = range.split_once('-').filter(|_| rights.starts_with("rw")) else {
-            continue;
-        };
-        let [start, end] = [start, end].map(|at| u64::from_str_radix(at, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-        // A mapping may be gone meanwhile.
-        let read = memory.read_at(&mut bytes, start).unwrap_or(0);
-        bytes.truncate(read);
-        for canary in CANARIES {
-            if memchr::memmem::find(&bytes, canary.as_bytes()).is_some() {
-                found.push(canary);
-            }
-        }
+/// Many clients that begin a message each and say no more: buffers are memory, too.
+#[test]
+fn a_thousand_messages_begun() {
+    let budget = 64 * MIB;
+    let more = format!("memory_bytes = {budget}\nwait_timeout = 5\nbackend_connections = 50");
+    let delivery = format!("max_message_bytes = {}", 8 * MIB);
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let mut clients = Vec::new();
+    for number in 0..1000 {
+        let host = format!("127.0.4.{}", number % 4);
+        let mut client = Client::inet_from(&host, hooked.hook.inet()).greeted();
+        client.envelope("", &[BOB]);
+        client.send("DATA\r\n");
+        client.expect("354 ");
+        clients.push(client);
     }
-    found
+    let text = message(100_000, 3);
+    for client in &mut clients {
+        client.send(&text[..60_000]);
+    }
+    within(&hooked.hook, budget);
+    // The first ones that go on are done with.
+    drop(clients.split_off(500));
+    for client in &mut clients {
+        client.send([&text[60_000..], b".\r\n"].concat());
+    }
+    for client in &mut clients {
+        let reply = client.reply();
+        assert!(reply.starts_with("250 ") || reply.starts_with("452 4.3.1 "), "{reply}");
+    }
+    within(&hooked.hook, budget);
 }

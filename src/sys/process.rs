@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit};
 
@@ -25,14 +27,18 @@ pub fn allow_files() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the allocator keep a few megabytes that were freed. It would give them back after each message,
-/// and touching fresh pages for the next one takes longer than to compress it.
+/// Begins this process anew with `variables` set, unless they are: for what is read only when a process
+/// begins. Its number and its open files stay.
 ///
-/// glibc learns it from the size of what is freed: twice that much it keeps (mallopt(3),
-/// `M_TRIM_THRESHOLD`).
-pub fn keep_freed_memory() {
-    const LEARNT_BYTES: usize = 2 * 1024 * 1024;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LEARNT_BYTES)));
+/// # Errors
+/// When it cannot; then it goes on as it is.
+pub fn begin_again_with(variables: &[(&str, &str)]) -> io::Result<()> {
+    if variables.iter().all(|(name, _)| std::env::var_os(name).is_some()) {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe()?);
+    again.args(std::env::args_os().skip(1)).envs(variables.iter().copied());
+    Err(again.exec())
 }
 
 /// Whether this process runs as root.

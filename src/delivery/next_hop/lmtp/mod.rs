@@ -66,7 +66,6 @@ impl NextHop for Lmtp {
                 Some(session) => session,
                 None => Session::open(&self.server).await?,
             };
-            session.ask(&recipient).await?;
             let mut answers = session.hand_over(&[recipient], letter).await?;
             // Whatever went wrong, the next letter gets a connection that is known to be clean.
             let answer =
