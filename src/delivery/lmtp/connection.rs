@@ -11,7 +11,6 @@ use tokio::time::{timeout, timeout_at};
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
 use crate::log;
-use crate::secret::SecretBytes;
 use crate::sys::socket::{Peer, Stream};
 
 use super::Service;
@@ -19,6 +18,7 @@ use super::clients::Admission;
 use super::command::{self, Command, MAX_LINE_BYTES};
 use super::data::DataReader;
 use super::incoming::Incoming;
+use super::input::Input;
 use super::memory::Reserved;
 use super::metrics::Step;
 use super::reply::Reply;
@@ -64,53 +64,6 @@ impl From<io::Error> for End {
 impl From<Reply> for End {
     fn from(reply: Reply) -> Self {
         Self::Reply(reply)
-    }
-}
-
-/// What was read and not understood yet.
-struct Input {
-    /// As long as there is room.
-    bytes: SecretBytes,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    fn new(room: usize) -> Self {
-        Self { bytes: SecretBytes::from(vec![0; room]), start: 0, end: 0 }
-    }
-
-    fn waiting(&self) -> &[u8] {
-        self.bytes.expose().get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn take(&mut self, octets: usize) {
-        self.start += octets;
-        if self.start >= self.end {
-            self.start = 0;
-            self.end = 0;
-        }
-    }
-
-    /// Room for more, behind what waits.
-    fn room(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.bytes.expose_mut().copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        self.bytes.expose_mut().get_mut(self.end..).unwrap_or_default()
-    }
-
-    /// Another room; what waits is kept, all else is wiped. Never less room than what waits needs.
-    fn resize(&mut self, room: usize) {
-        let waiting = self.waiting();
-        let mut other = Self::new(room.max(waiting.len()));
-        if let Some(place) = other.bytes.expose_mut().get_mut(..waiting.len()) {
-            place.copy_from_slice(waiting);
-        }
-        other.end = waiting.len();
-        *self = other;
     }
 }
 
@@ -423,7 +376,7 @@ impl Connection {
             return match read {
                 Ok(Ok(0) | Err(_)) => Err(End::Gone),
                 Ok(Ok(octets)) => {
-                    self.input.end += octets;
+                    self.input.add(octets);
                     Ok(())
                 }
                 Err(_) => Err(Reply::timed_out().into()),

@@ -14,6 +14,7 @@ pub mod command;
 mod connection;
 pub mod data;
 mod incoming;
+mod input;
 mod memory;
 mod metrics;
 pub mod reply;
