@@ -44,6 +44,13 @@ pub(super) enum Command {
     /// Take a message on standard input, seal it, and hand it on (MTA pipe transport)
     Deliver(Deliver),
     /// Serve LMTP before the mail store: seal every message and hand it on (pre-delivery hook)
+    #[command(after_help = "\
+Stays in the foreground. SIGTERM finishes what is in flight and ends it, SIGHUP reads the
+configuration again.
+Examples:
+  nightsafe lmtp
+  nightsafe check                              say what the store offers
+  kill -HUP $(pidof nightsafe)                 read the configuration again")]
     Lmtp,
     /// Open a sealed message
     Unseal(Unseal),
