@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nightsafe::sys::socket::Address;
+
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
-use crate::site::process::{Server, wait_for};
+use crate::site::process::{Server, free_port, wait_for};
 use crate::site::{Site, mode, server_file, server_libraries};
 
 /// What stands behind nightsafe.
@@ -16,6 +19,8 @@ use crate::site::{Site, mode, server_file, server_libraries};
 pub(crate) enum Store {
     /// Postfix' smtp-sink, which takes everything and keeps nothing.
     Sink,
+    /// The same, and nightsafe before it, on TCP.
+    TcpSink,
     Cyrus,
     Dovecot,
     /// With mail_crypt and a key for each user.
@@ -27,7 +32,9 @@ pub(crate) struct BenchSite {
     hook: Option<Server>,
     _store: Running,
     site: Site,
-    socket: PathBuf,
+    /// As nightsafe's configuration has them.
+    store: Address,
+    hook_at: Address,
 }
 
 #[expect(dead_code, reason = "they are kept for their end")]
@@ -47,34 +54,38 @@ impl BenchSite {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (running, socket) = match store {
             Store::Sink => {
-                let socket = site.join("sink");
                 mode(site.path(), 0o777);
-                let mut command = Command::new(server_file("/usr/sbin/smtp-sink"));
-                command.env("LD_LIBRARY_PATH", server_libraries()).args(["-L", "-u", "nobody"]);
-                let sink =
-                    Server::start(command.arg(format!("unix:{}", socket.display())).arg("1000"));
-                (Running::Sink(sink), socket)
+                let at = unix(site.join("sink"));
+                (Running::Sink(sink(&at)), at)
+            }
+            Store::TcpSink => {
+                let at = Address::Inet(format!("127.0.0.1:{}", free_port()));
+                (Running::Sink(sink(&at)), at)
             }
             Store::Cyrus => {
                 // The same message again and again.
                 let cyrus = Cyrus::start_with(&site, &names, "\nduplicatesuppression: no\n");
-                let socket = cyrus.lmtp_socket();
+                let socket = unix(cyrus.lmtp_socket());
                 (Running::Cyrus(cyrus), socket)
             }
             Store::Dovecot => {
                 let dovecot = Dovecot::start(&site, &names);
-                let socket = dovecot.lmtp_socket();
+                let socket = unix(dovecot.lmtp_socket());
                 (Running::Dovecot(dovecot), socket)
             }
             Store::DovecotCrypt => {
                 let dovecot = Dovecot::start_crypt(&site, &names);
-                let socket = dovecot.lmtp_socket();
+                let socket = unix(dovecot.lmtp_socket());
                 (Running::Dovecot(dovecot), socket)
             }
         };
         let said = || site.system_log();
-        wait_for("the store", said, || UnixStream::connect(&socket).ok());
-        let mut bench = Self { hook: None, _store: running, site, socket };
+        wait_for("the store", said, || answers(&socket));
+        let hook_at = match store {
+            Store::TcpSink => Address::Inet(format!("127.0.0.1:{}", free_port())),
+            _ => unix(site.join("hook")),
+        };
+        let mut bench = Self { hook: None, _store: running, site, store: socket, hook_at };
         if !matches!(store, Store::DovecotCrypt) {
             bench.start_hook(&names);
         }
@@ -89,24 +100,26 @@ impl BenchSite {
         let file = at("etc/nightsafe.toml");
         let text = fs::read_to_string(&file).unwrap();
         let text = text.replace("[users]\n", &format!("[users]\nmap = \"{}\"\n", at("etc/map")));
-        let (hook, metrics, store) = (at("hook"), at("metrics"), self.socket.display());
+        let (hook, metrics, store) = (&self.hook_at, at("metrics"), &self.store);
         let lmtp = format!(
-            "[lmtp]\nlisten = [\"unix:{hook}\"]\nbackend = \"unix:{store}\"\nmetrics = [\"unix:{metrics}\"]\n"
+            "[lmtp]\nlisten = [\"{hook}\"]\nbackend = \"{store}\"\nmetrics = [\"unix:{metrics}\"]\n"
         );
         fs::write(&file, text + &lmtp).unwrap();
         let mut command = self.site.nightsafe(&["lmtp"]);
         let server = Server::start(command.stdout(Stdio::null()));
         self.hook = Some(server);
         let said = || self.site.system_log();
-        wait_for("nightsafe", said, || UnixStream::connect(self.hook_socket()).ok());
+        wait_for("nightsafe", said, || answers(&self.hook_at));
     }
 
-    pub(crate) fn store_socket(&self) -> PathBuf {
-        self.socket.clone()
+    /// The store, as smtp-source takes it.
+    pub(crate) fn store(&self) -> String {
+        shown(&self.store)
     }
 
-    pub(crate) fn hook_socket(&self) -> PathBuf {
-        self.site.join("hook")
+    /// nightsafe, as smtp-source takes it.
+    pub(crate) fn hook(&self) -> String {
+        shown(&self.hook_at)
     }
 
     pub(crate) fn user(&self, index: usize) -> String {
@@ -148,4 +161,27 @@ impl BenchSite {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
+}
+
+fn unix(path: PathBuf) -> Address {
+    Address::Unix(path)
+}
+
+/// As Postfix' tools have it, who need no word for TCP.
+fn shown(address: &Address) -> String {
+    address.to_string().trim_start_matches("inet:").to_owned()
+}
+
+fn answers(address: &Address) -> Option<()> {
+    match address {
+        Address::Unix(path) => UnixStream::connect(path).is_ok(),
+        Address::Inet(host) => TcpStream::connect(host).is_ok(),
+    }
+    .then_some(())
+}
+
+fn sink(at: &Address) -> Server {
+    let mut command = Command::new(server_file("/usr/sbin/smtp-sink"));
+    command.env("LD_LIBRARY_PATH", server_libraries()).args(["-L", "-u", "nobody"]);
+    Server::start(command.arg(shown(at)).arg("1000"))
 }

@@ -1,6 +1,5 @@
 //! One run of Postfix' own load generator.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -20,8 +19,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends it to `user` at a Unix socket; messages a second.
-    pub(crate) fn run(&self, socket: &Path, user: &str) -> f64 {
+    /// Sends it to `user` at `unix:PATH` or `HOST:PORT`; messages a second.
+    pub(crate) fn run(&self, server: &str, user: &str) -> f64 {
         let message = format!("{}/fixtures/mail/{}.eml", env!("CARGO_MANIFEST_DIR"), self.message);
         let mut command = Command::new(server_file("/usr/sbin/smtp-source"));
         command
@@ -30,7 +29,7 @@ impl Load {
             .args(["-s", &self.sessions.to_string(), "-m", &self.count.to_string()])
             .args(["-r", &self.recipients.to_string()])
             .args(["-f", "sender@elsewhere.test", "-t", &format!("{user}@example.org")])
-            .arg(format!("unix:{}", socket.display()))
+            .arg(server)
             .stdin(Stdio::null());
         let start = Instant::now();
         let status = command.status().unwrap();

@@ -68,10 +68,10 @@ fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: L
     let peer = peer.map(|peer| BenchSite::start(folder, peer, rounds));
     let (mut direct, mut through, mut crypt) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        direct.push(load.run(&bench.store_socket(), &bench.user(2 * round)));
-        through.push(load.run(&bench.hook_socket(), &bench.user(2 * round + 1)));
+        direct.push(load.run(&bench.store(), &bench.user(2 * round)));
+        through.push(load.run(&bench.hook(), &bench.user(2 * round + 1)));
         if let Some(peer) = &peer {
-            crypt.push(load.run(&peer.store_socket(), &peer.user(round)));
+            crypt.push(load.run(&peer.store(), &peer.user(round)));
         }
     }
     let (direct, through) = (median(direct), median(through));
@@ -86,33 +86,39 @@ fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: L
 /// How much is left of a store that does nothing, and where nightsafe's own time goes.
 fn sink() {
     let rounds = rounds();
-    let bench = BenchSite::start(Path::new("/dev/shm"), Store::Sink, 1);
-    for (size, message) in MESSAGES {
-        for sessions in [1, 4] {
-            let load = Load { message, sessions, count: 1000 * sessions, recipients: 1 };
-            let (mut direct, mut through) = (Vec::new(), Vec::new());
-            for _ in 0..rounds {
-                direct.push(load.run(&bench.store_socket(), &bench.user(0)));
-                through.push(load.run(&bench.hook_socket(), &bench.user(0)));
+    for (name, store) in [("TCP", Store::TcpSink), ("Unix", Store::Sink)] {
+        let bench = BenchSite::start(Path::new("/dev/shm"), store, 1);
+        for (size, message) in MESSAGES {
+            for sessions in [1, 4] {
+                let load = Load { message, sessions, count: 1000 * sessions, recipients: 1 };
+                let (mut direct, mut through) = (Vec::new(), Vec::new());
+                for _ in 0..rounds {
+                    direct.push(load.run(&bench.store(), &bench.user(0)));
+                    through.push(load.run(&bench.hook(), &bench.user(0)));
+                }
+                let (direct, through) = (median(direct), median(through));
+                let ratio = through / direct;
+                println!(
+                    "smtp-sink {name:<5} {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}"
+                );
             }
-            let (direct, through) = (median(direct), median(through));
-            let ratio = through / direct;
-            println!(
-                "smtp-sink {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}"
-            );
+            steps(&bench, size, message);
         }
-        // With one session nothing waits for a processor, so the time of a step is its CPU time.
-        let load = Load { message, sessions: 1, count: 2000, recipients: 1 };
-        let (before, steps) = (bench.cpu_micros(), bench.step_micros());
-        load.run(&bench.hook_socket(), &bench.user(0));
-        let each = |micros: f64| micros / load.count as f64;
-        let cpu = each(bench.cpu_micros() - before);
-        let [prepare, seal] = [0, 1].map(|at| each(bench.step_micros()[at] - steps[at]));
-        println!(
-            "          {size:<6} CPU of nightsafe {cpu:.0} us a message: parse and compress {prepare:.0}, seal {seal:.0}, all else {:.0}",
-            cpu - prepare - seal
-        );
     }
+}
+
+/// With one session nothing waits for a processor, so the time of a step is its CPU time.
+fn steps(bench: &BenchSite, size: &str, message: &'static str) {
+    let load = Load { message, sessions: 1, count: 2000, recipients: 1 };
+    let (before, steps) = (bench.cpu_micros(), bench.step_micros());
+    load.run(&bench.hook(), &bench.user(0));
+    let each = |micros: f64| micros / load.count as f64;
+    let cpu = each(bench.cpu_micros() - before);
+    let [prepare, seal] = [0, 1].map(|at| each(bench.step_micros()[at] - steps[at]));
+    println!(
+        "          {size:<6} CPU of nightsafe {cpu:.0} us a message: parse and compress {prepare:.0}, seal {seal:.0}, all else {:.0}",
+        cpu - prepare - seal
+    );
 }
 
 /// What each further recipient of a 75 KB message costs, in nightsafe's own CPU.
@@ -124,7 +130,7 @@ fn recipients() {
         for (recipients, times) in [(1, &mut one), (1 + MORE, &mut many)] {
             let load = Load { message: MESSAGES[2].1, sessions: 1, count: 300, recipients };
             let before = bench.cpu_micros();
-            load.run(&bench.hook_socket(), &bench.user(0));
+            load.run(&bench.hook(), &bench.user(0));
             times.push((bench.cpu_micros() - before) / load.count as f64);
         }
     }
@@ -144,7 +150,7 @@ fn memory() {
     for tenth in 1..=10 {
         let (_, message) = MESSAGES[tenth % MESSAGES.len()];
         let load = Load { message, sessions: 4, count: TENTH, recipients: 1 };
-        load.run(&bench.hook_socket(), &bench.user(0));
+        load.run(&bench.hook(), &bench.user(0));
         println!("after {:>7} deliveries: {} KiB resident", tenth * TENTH, bench.resident_kib());
     }
 }
