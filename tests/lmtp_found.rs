@@ -6,7 +6,7 @@ mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use site::process::wait_for;
 use site::system_log::SystemLog;
 use support::Site;
-use support::client::unstuffed;
+use support::client::{Client, unstuffed};
 use support::hook::{ALICE, ANNA, BEA, BOB, Hook, Hooked, PASSWORD, configure};
 use support::lmtp::{Answer, Gate, Rules, Server, last, offers, say};
 
@@ -293,4 +293,197 @@ fn a_store_that_stalls_at_rset() {
     first.expect("354 ");
     first.expect("250 2.0.0 sealed");
     gate.open();
+}
+
+const MIB: usize = 1 << 20;
+
+/// Text of so many octets that is sealed in no time.
+fn plain(octets: usize) -> Vec<u8> {
+    let line = [&[b'x'; 76][..], b"\r\n"].concat();
+    line.repeat(octets / line.len())
+}
+
+/// A site whose large messages have 8 MiB, and where it says how many wait for memory.
+struct Tight {
+    hooked: Hooked,
+    metrics: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Tight {
+    fn new(delivery: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = folder.path().join("metrics");
+        let more = format!("metrics = [\"unix:{}\"]\n{more}", metrics.display());
+        let hooked = Hooked::with(Server::start(Vec::new()), delivery, &more);
+        Self { hooked, metrics, _folder: folder }
+    }
+
+    fn client(&self, host: &str) -> Client {
+        Client::inet_from(host, self.hooked.hook.inet()).greeted()
+    }
+
+    /// Waits until somebody waits for memory.
+    fn somebody_waits(&self) {
+        let ask = || {
+            let mut stream = UnixStream::connect(&self.metrics).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        wait_for("somebody waits for memory", ask, || {
+            ask().contains("\nnightsafe_lmtp_memory_waiting 1\n").then_some(())
+        });
+    }
+}
+
+/// Twelve that have said how large they are, and memory for three: each has what it needs or nothing,
+/// so that nobody who holds a part waits for another part.
+#[test]
+fn announced_messages_take_turns() {
+    let size = 8 * MIB;
+    let delivery = format!("max_message_bytes = {size}");
+    let more = format!("memory_bytes = {}\nwait_timeout = 100", 64 * MIB);
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let text = plain(size);
+    for hosts in [&["127.0.5.1"][..], &["127.0.5.1", "127.0.5.2"]] {
+        let begun: Vec<_> = (0..12)
+            .map(|number| {
+                let host = hosts[number % hosts.len()];
+                let mut client = Client::inet_from(host, hooked.hook.inet()).greeted();
+                client.ask(&format!("MAIL FROM:<> SIZE={size}"), "250 ");
+                client.ask(&format!("RCPT TO:<{}>", [ALICE, BOB][number % 2]), "250 ");
+                client.ask("DATA", "354 ");
+                // Each has begun before one of them goes on.
+                client.send(&text[..64 * 1024]);
+                client
+            })
+            .collect();
+        let text = &text[64 * 1024..];
+        let sending = begun.into_iter().map(|mut client| {
+            thread::spawn({
+                let text = text.to_vec();
+                move || {
+                    client.send([&text[..], b".\r\n"].concat());
+                    client.reply()
+                }
+            })
+        });
+        let sending: Vec<_> = sending.collect();
+        let replies: Vec<_> = sending.into_iter().map(|sent| sent.join().unwrap()).collect();
+        begins(&replies, "250 2.0.0 ");
+    }
+    assert_eq!(hooked.store.data().len(), 24);
+}
+
+/// Recipients take memory, too, before there is a message.
+#[test]
+fn recipients_count() {
+    let budget = 64 * MIB;
+    let more = format!("memory_bytes = {budget}\nwait_timeout = 1");
+    let delivery = format!("max_message_bytes = {MIB}");
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let detail = "y".repeat(950);
+    let mut clients = Vec::new();
+    let mut accepted = 0;
+    for host in 1..=3 {
+        // As many as one host can, until it is told that there is no memory.
+        'host: for _ in 0..40 {
+            clients
+                .push(Client::inet_from(&format!("127.0.6.{host}"), hooked.hook.inet()).greeted());
+            let client = clients.last_mut().unwrap();
+            client.ask("MAIL FROM:<>", "250 ");
+            for batch in 0..100 {
+                let lines = (0..10).map(|n| {
+                    let user = ["alice", "bob"][n % 2];
+                    format!("RCPT TO:<{user}+{batch}.{n}.{detail}@example.org>\r\n")
+                });
+                client.send(lines.collect::<String>());
+                let replies: Vec<_> = (0..10).map(|_| client.reply()).collect();
+                let good = replies.iter().filter(|reply| reply.starts_with("250 ")).count();
+                accepted += good;
+                if good < replies.len() {
+                    begins(&replies[good..], "452 4.3.1 ");
+                    break 'host;
+                }
+            }
+        }
+    }
+    let peak = hooked.hook.kilobytes("VmHWM");
+    let most = (budget + 64 * MIB) as u64 >> 10;
+    assert!(peak <= most, "{peak} KiB at the peak, of {most} KiB, for {accepted} recipients");
+    assert!(accepted > 10_000, "{accepted} recipients only");
+    // All of it is given back.
+    drop(clients);
+    begins(&hooked.client().deliver(SENDER, &[ALICE, BOB], TEXT), "250 2.0.0 ");
+}
+
+/// One has the memory, another waits for it: a third one's message goes past them, over the one
+/// connection to the store that there is.
+#[test]
+fn who_waits_for_memory_keeps_no_connection() {
+    let size = 8 * MIB;
+    let tight = Tight::new(
+        &format!("max_message_bytes = {size}"),
+        &format!("memory_bytes = {}\nbackend_connections = 1", 24 * MIB),
+    );
+    let text = plain(size);
+    let begin = |host: &str| {
+        let mut client = tight.client(host);
+        client.ask(&format!("MAIL FROM:<> SIZE={size}"), "250 ");
+        client.ask(&format!("RCPT TO:<{ALICE}>"), "250 ");
+        client.ask("DATA", "354 ");
+        client.send(&text[..64 * 1024]);
+        client
+    };
+    let mut first = begin("127.0.7.1");
+    let mut second = begin("127.0.7.2");
+    tight.somebody_waits();
+    let mut third = tight.client("127.0.7.3");
+    begins(&third.deliver(SENDER, &[ANNA, BOB], TEXT), "250 2.0.0 ");
+    for client in [&mut first, &mut second] {
+        client.send([&text[64 * 1024..], b".\r\n"].concat());
+        client.expect("250 2.0.0 sealed");
+    }
+}
+
+/// The same of one who waits with many recipients and no message yet.
+#[test]
+fn who_waits_for_a_recipient_keeps_no_connection() {
+    let mut tight = Tight::new(
+        &format!("max_message_bytes = {MIB}"),
+        &format!("memory_bytes = {}\nbackend_connections = 1\nrecipients = 5000", 4 * MIB),
+    );
+    let mut many = tight.client("127.0.8.1");
+    many.ask("MAIL FROM:<>", "250 ");
+    let detail = "y".repeat(950);
+    let sending = thread::spawn(move || {
+        let mut lines = (0..3000).map(|n| format!("RCPT TO:<bob+{n}{detail}@example.org>\r\n"));
+        lines.all(|line| many.try_send(line.as_bytes()) && many.try_reply().is_some())
+    });
+    tight.somebody_waits();
+    let mut other = tight.client("127.0.8.2");
+    begins(&other.deliver(SENDER, &[ALICE, BOB], TEXT), "250 2.0.0 ");
+    // Nobody waits for the end of it.
+    tight.hooked.hook.kill();
+    assert!(!sending.join().unwrap());
+}
+
+/// Who was refused takes no memory.
+#[test]
+fn refused_recipients_do_not_count() {
+    let more = format!("memory_bytes = {}\nwait_timeout = 1", 4 * MIB);
+    let store = Server::start(vec![("<gone+", say("550 5.1.1 no such user"))]);
+    let hooked = Hooked::with(store, &format!("max_message_bytes = {MIB}"), &more);
+    let mut client = hooked.client();
+    client.ask("MAIL FROM:<>", "250 ");
+    let detail = "y".repeat(950);
+    for number in 0..2000 {
+        client.ask(&format!("RCPT TO:<gone+{number}{detail}@example.org>"), "550 5.1.1 ");
+    }
+    client.ask(&format!("RCPT TO:<{ALICE}>"), "250 ");
+    client.send([&b"DATA\r\n"[..], &plain(MIB), b".\r\n"].concat());
+    client.expect("354 ");
+    client.expect("250 2.0.0 sealed");
 }
