@@ -104,12 +104,24 @@ impl Incoming {
         }
     }
 
-    /// Makes room for one more recipient, beside the message; whether there is.
-    pub(super) async fn remember(&mut self, address: &str) -> bool {
+    /// Makes room for one more recipient, beside the message, if there is memory at hand.
+    pub(super) fn try_remember(&mut self, address: &str) -> bool {
         self.recipients += 1;
-        self.reserved.keep(RECIPIENT_BYTES + 2 * address.len() as u64);
+        self.reserved.keep(beside(address));
         // A few are at home in what every connection takes.
-        self.recipients < FEW_RECIPIENTS || self.reserved.grow_to(0).await.is_ok()
+        self.recipients < FEW_RECIPIENTS || self.reserved.try_grow_to(0)
+    }
+
+    /// Waits for the room that [`Self::try_remember`] did not find; whether there is any in the end.
+    pub(super) async fn wait_to_remember(&mut self, metrics: &Arc<Metrics>) -> bool {
+        let _waiting = metrics.waits();
+        self.reserved.grow_to(0).await.is_ok()
+    }
+
+    /// A recipient was not accepted: his room is the next one's.
+    pub(super) fn forget(&mut self, address: &str) {
+        self.recipients -= 1;
+        self.reserved.keep_no_more(beside(address));
     }
 
     /// Takes octets for which there is room.
@@ -168,4 +180,9 @@ impl Incoming {
     pub(super) fn wipe(&mut self) {
         self.octets = SecretBytes::default();
     }
+}
+
+/// What a recipient takes beside the message, in octets.
+fn beside(address: &str) -> u64 {
+    RECIPIENT_BYTES + 2 * address.len() as u64
 }

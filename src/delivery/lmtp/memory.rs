@@ -101,6 +101,11 @@ impl Reserved {
         self.beside += octets;
     }
 
+    /// Counts them no more. What was reserved for them stays for what comes next.
+    pub(super) fn keep_no_more(&mut self, octets: u64) {
+        self.beside = self.beside.saturating_sub(octets);
+    }
+
     fn missing(&self, octets: u64) -> u64 {
         let needed = Budget::needed(octets).saturating_add(self.beside);
         needed.div_ceil(UNIT).saturating_sub(self.units)

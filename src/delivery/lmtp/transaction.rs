@@ -69,7 +69,8 @@ impl Transaction {
             return Reply::too_many_recipients();
         }
         let decision = self.shared.current.site.delivery().decide(&address);
-        if !self.incoming.remember(&address).await {
+        if !self.remember(&address).await {
+            self.incoming.forget(&address);
             return Reply::of(&Outcome::out_of_memory());
         }
         let recipient = Recipient { address, ignore_quota };
@@ -81,8 +82,19 @@ impl Transaction {
                 return Reply::good("2.1.5 recipient taken");
             }
         };
+        self.incoming.forget(&recipient.address);
         self.shared.report(&recipient, None, &refused, 0, 0);
         Reply::of(&refused)
+    }
+
+    /// Makes room in memory for one more recipient; whether there is. Whoever waits for that keeps no
+    /// connection to the store, either.
+    async fn remember(&mut self, address: &str) -> bool {
+        if self.incoming.try_remember(address) {
+            return true;
+        }
+        self.make_way().await;
+        self.incoming.wait_to_remember(&self.shared.metrics).await
     }
 
     /// The message has arrived: what follows is its way to each recipient, as it is decided `now`, when
