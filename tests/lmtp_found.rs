@@ -323,18 +323,24 @@ impl Tight {
         Client::inet_from(host, self.hooked.hook.inet()).greeted()
     }
 
-    /// Waits until somebody waits for memory.
-    fn somebody_waits(&self) {
-        let ask = || {
-            let mut stream = UnixStream::connect(&self.metrics).unwrap();
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        };
-        wait_for("somebody waits for memory", ask, || {
-            ask().contains("\nnightsafe_lmtp_memory_waiting 1\n").then_some(())
-        });
+    fn metrics(&self) -> String {
+        let mut stream = UnixStream::connect(&self.metrics).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Whether somebody waits for memory, the first one who has to.
+    fn first_waits(&self) -> bool {
+        let metrics = self.metrics();
+        ["waiting 1", "waits_total 1"]
+            .iter()
+            .all(|line| metrics.contains(&format!("\nnightsafe_lmtp_memory_{line}\n")))
+    }
+
+    fn until_first_waits(&self) {
+        wait_for("somebody who waits", || self.metrics(), || self.first_waits().then_some(()));
     }
 }
 
@@ -439,9 +445,10 @@ fn who_waits_for_memory_keeps_no_connection() {
     };
     let mut first = begin("127.0.7.1");
     let mut second = begin("127.0.7.2");
-    tight.somebody_waits();
+    tight.until_first_waits();
     let mut third = tight.client("127.0.7.3");
     begins(&third.deliver(SENDER, &[ANNA, BOB], TEXT), "250 2.0.0 ");
+    assert!(tight.first_waits(), "{}", tight.metrics());
     for client in [&mut first, &mut second] {
         client.send([&text[64 * 1024..], b".\r\n"].concat());
         client.expect("250 2.0.0 sealed");
@@ -462,9 +469,10 @@ fn who_waits_for_a_recipient_keeps_no_connection() {
         let mut lines = (0..3000).map(|n| format!("RCPT TO:<bob+{n}{detail}@example.org>\r\n"));
         lines.all(|line| many.try_send(line.as_bytes()) && many.try_reply().is_some())
     });
-    tight.somebody_waits();
+    tight.until_first_waits();
     let mut other = tight.client("127.0.8.2");
     begins(&other.deliver(SENDER, &[ALICE, BOB], TEXT), "250 2.0.0 ");
+    assert!(tight.first_waits(), "{}", tight.metrics());
     // Nobody waits for the end of it.
     tight.hooked.hook.kill();
     assert!(!sending.join().unwrap());
