@@ -120,11 +120,11 @@ impl Reserved {
         }
         let acquire =
             |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_many_owned(count).ok();
-        let Some(of_share) = acquire(&self.share.0) else { return false };
+        let of_all = || Some(vec![acquire(&self.share.0)?, acquire(&self.budget.permits)?]);
         let is_small = (self.units + missing) * UNIT <= SMALL_BYTES;
-        let of_lane = || is_small.then(|| acquire(&self.budget.lane)).flatten();
-        let Some(permit) = acquire(&self.budget.permits).or_else(of_lane) else { return false };
-        self.permits.extend([of_share, permit]);
+        let of_lane = || Some(vec![acquire(&self.budget.lane).filter(|_| is_small)?]);
+        let Some(permits) = of_all().or_else(of_lane) else { return false };
+        self.permits.extend(permits);
         self.units += missing;
         true
     }
@@ -189,14 +189,24 @@ mod tests {
     #[tokio::test]
     async fn a_small_message_does_not_queue_behind_a_large_one() {
         let budget = Arc::new(Budget::new(16 << 20, Duration::from_secs(10)));
-        let mut first = Reserved::new(Arc::clone(&budget), budget.share());
+        let share = budget.share();
+        let mut first = Reserved::new(Arc::clone(&budget), share.clone());
         first.grow_to(5 << 20).await.unwrap();
         let mut large = Reserved::new(Arc::clone(&budget), budget.share());
         let waits = tokio::spawn(async move { large.grow_to(5 << 20).await });
         tokio::task::yield_now().await;
-        let mut small = Reserved::new(Arc::clone(&budget), budget.share());
-        assert!(small.try_grow_to(10_000) && !waits.is_finished());
+        // Nor where the client's own share is what it waits for.
+        let mut next = Reserved::new(Arc::clone(&budget), share.clone());
+        let next_waits = tokio::spawn(async move { next.grow_to(5 << 20).await });
+        tokio::task::yield_now().await;
+        for share in [share, budget.share()] {
+            let mut small = Reserved::new(Arc::clone(&budget), share);
+            assert!(small.try_grow_to(10_000));
+            assert!(!small.try_grow_to(1 << 20), "that is not small");
+        }
+        assert!(!waits.is_finished() && !next_waits.is_finished());
         drop(first);
+        next_waits.abort();
         waits.await.unwrap().unwrap();
     }
 
