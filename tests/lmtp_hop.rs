@@ -189,3 +189,33 @@ fn a_recipient_can_command_nothing() {
     }
     assert_eq!(server.data().len(), before);
 }
+
+#[test]
+fn check_says_what_the_store_offers() {
+    let site = Site::new();
+    let untouched = site.run(["check"]).good().text();
+    assert!(untouched.contains("ok     [lmtp]: no store at unix:/run/cyrus/"), "{untouched}");
+    let server = Server::start(vec![("LHLO", say("250-test\r\n250-PIPELINING\r\n250 SIZE 1000"))]);
+    let small = "[delivery]\nmax_message_bytes = 600\n";
+    let lmtp = |server: &str| format!("[lmtp]\nbackend = \"{server}\"");
+    site.configure("", &(small.to_owned() + &lmtp(&server.address)));
+    let said = site.run(["check"]).good().text();
+    let line = format!("ok     [lmtp]: {} offers PIPELINING, SIZE\n", server.address);
+    assert!(said.contains(&line), "{said}");
+    // Too small a store for what is sealed, and none at all.
+    for (server, error) in [
+        (server.address.as_str(), "takes at most 1000 octets"),
+        ("unix:/nowhere/lmtp", "unix:/nowhere/lmtp: connect: No such file"),
+    ] {
+        site.configure("", &lmtp(server));
+        let ran = site.run(["check"]);
+        assert_eq!(ran.status, Some(78));
+        assert!(ran.text().contains("ERROR  [lmtp]: ") && ran.text().contains(error), "{ran:?}");
+    }
+    site.configure(
+        "",
+        &(lmtp("inet:store.test:24")
+            + "\nbackend_user = \"postman\"\nbackend_password_file = \"/dev/null\""),
+    );
+    assert!(site.run(["check"]).text().contains("in the clear"));
+}
