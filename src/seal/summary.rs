@@ -247,9 +247,12 @@ fn preview(message: &[u8], root: &Part) -> String {
     }
     piece.extend_from_slice(b"\r\n");
     piece.extend_from_slice(body.get(..PREVIEW_BODY_BYTES).unwrap_or(body));
-    let parsed = MessageParser::new().parse(&piece);
-    let preview = parsed.as_ref().and_then(|message| message.body_preview(PREVIEW_CHARS * 2));
-    let words = preview.unwrap_or_default();
+    // A parser that meets what its authors did not think of costs the preview, and not the delivery.
+    let words = std::panic::catch_unwind(|| {
+        let parsed = MessageParser::new().parse(&piece)?;
+        parsed.body_preview(PREVIEW_CHARS * 2).map(|preview| preview.into_owned())
+    });
+    let words = words.ok().flatten().unwrap_or_default();
     let words: Vec<&str> = words.split_whitespace().collect();
     words.join(" ").chars().filter(|c| !c.is_control()).take(PREVIEW_CHARS).collect()
 }
