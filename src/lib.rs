@@ -32,8 +32,9 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 5 | [`cli`]: one file for each command, and how each ends |
-//! | 4 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`lifecycle`]: set-up, enrolment, passwords, accounts |
+//! | 6 | [`cli`]: one file for each command, and how each ends |
+//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
+//! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
 //! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
 //! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes, sockets, the clock · [`log`]: every line there is · [`fault`]: for tests |
@@ -62,6 +63,7 @@ pub mod manual;
 pub mod cli;
 
 pub mod delivery;
+
 pub mod lifecycle;
 
 pub mod config;
