@@ -7,6 +7,7 @@ mod accounts;
 mod check;
 mod deliver;
 mod enroll;
+mod escrow;
 mod exit;
 mod identity;
 mod inspect;
