@@ -1,8 +1,9 @@
 //! How the site's recovery key is made, by the officers and far from the server.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
+
+use rustix::io::Errno;
 
 use crate::age::{PublicKey, SecretKey};
 use crate::keys::escrow::{
@@ -48,7 +49,7 @@ pub fn make(folder: &Path, kept: &Kept<'_>) -> Result<PublicKey, RecoveryKeyErro
     for name in files.iter().map(|(name, _)| name.as_str()).chain([PUBLIC]) {
         if folder.has(name)? {
             let path = folder.path().join(name);
-            return Err(FileError::new("create", &path, io::ErrorKind::AlreadyExists).into());
+            return Err(FileError::new("create", &path, Errno::EXIST).into());
         }
     }
     for (name, content) in &files {

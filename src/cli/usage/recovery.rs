@@ -8,9 +8,9 @@ use super::{PasswordFile, User};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With a recovery code the user comes back alone. Without one, the site's recovery key does it, if the site
-has one: `init` makes it, and then for each user who lost the password, `export` on the server, `open` by
-the officers on a machine of theirs, `finish` on the server.")]
+With a recovery code the user comes back alone. Without one, the site's recovery key does it, if
+the site has one. `init` makes it. Then, for each user who lost the password: `export` on the
+server, `open` by the officers on a machine of theirs, `finish` on the server.")]
 pub(in crate::cli) struct Recovery {
     #[command(subcommand)]
     pub(in crate::cli) action: RecoveryAction,
@@ -20,9 +20,9 @@ pub(in crate::cli) struct Recovery {
 pub(in crate::cli) enum RecoveryAction {
     /// Set a new password with a recovery code, which is used up, and rotate the keys
     Use(UseCode),
-    /// Officers: make the site's recovery key, in files that never come to the server but for the public half
+    /// Officers: make the site's recovery key
     Init(Init),
-    /// Server: print a user's slot for the officers, and begin a recovery
+    /// Server: begin a recovery, and print what the officers need
     Export(User),
     /// Officers: open what was exported, and print the answer
     Open(Open),
@@ -47,9 +47,10 @@ pub(in crate::cli) struct UseCode {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Run it offline. recovery.pub is for the server, where [keys] recovery_key names it. The private half is
-in recovery.key under a master password; or in share-1, share-2, …, one for each officer, of which no
-fewer than the threshold tell anything. It opens the mail of everybody who has logged in since.
+Run it offline. recovery.pub is for the server, where [keys] recovery_key names it. The private
+half is in recovery.key, under a master password; or in share-1, share-2, …, one for each officer,
+of which no fewer than the threshold tell anything. It opens the mail of everybody who has logged
+in since.
 
 Examples:
   nightsafe recovery init /media/stick
@@ -71,10 +72,10 @@ pub(in crate::cli) struct Init {
 #[command(
     group = ArgGroup::new("private half").args(["key", "share"]).required(true),
     after_help = "\
-Run it offline; it needs no site. It says whose keys they are, by the name that is sealed inside, and for
-which one-time key: compare both with what the server's postmaster reads to you over another line, and
-be sure who asks. The answer, on standard output, holds that user's root key and nobody else's, sealed to
-the one-time key.
+Run it offline; it needs no site. It says whose keys they are, by the name that is sealed inside,
+and which one-time key the answer is for. Compare both with what the postmaster reads to you over
+the telephone, and be sure who asks. The answer, on standard output, holds that user's root key
+and nobody else's, sealed to the one-time key.
 
 Examples:
   nightsafe recovery open --key recovery.key blob > answer
@@ -98,8 +99,8 @@ pub(in crate::cli) struct Open {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All passwords before unlock nothing any more; app passwords and the recovery code stay. The user is told
-at the next login. Set the same password in the login backend.")]
+No password before it unlocks anything any more; app passwords and the recovery code stay. The user
+is told at the next login. Set the same password in the login backend.")]
 pub(in crate::cli) struct Finish {
     /// The login name or address
     pub(in crate::cli) user: String,
