@@ -146,7 +146,8 @@ fn a_recovery_code_is_good_for_one_use() {
     let sealed = site.seal("alice");
     let before = fs::read(site.private("alice")).unwrap();
     let mistyped = format!("{}0", &code[..code.len() - 1]);
-    let mistyped = if mistyped == code { format!("{}1", &code[..code.len() - 1]) } else { mistyped };
+    let mistyped =
+        if mistyped == code { format!("{}1", &code[..code.len() - 1]) } else { mistyped };
     for (typed, status, words) in [
         (mistyped.as_str(), 66, "no recovery code, or a mistyped one"),
         (&phone, 66, "no recovery code, or a mistyped one"),
@@ -169,7 +170,9 @@ fn a_recovery_code_is_good_for_one_use() {
     assert!(ran.stderr.contains("hint: each recovery code is good for one use"));
     // The user is told.
     let notices = Care::of(&site).login("new").unwrap().notices;
-    assert!(notices.iter().any(|notice| notice.event.to_string().contains("recovery code unlocked")));
+    assert!(
+        notices.iter().any(|notice| notice.event.to_string().contains("recovery code unlocked"))
+    );
 
     // A code that replaces itself.
     let arguments = ["slot", "add", "alice", "--recovery-code", "--password-file", "-"];
