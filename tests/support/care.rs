@@ -1,5 +1,7 @@
 //! A site's keys through the library: what the agent does with them, which no command does.
 
+use std::path::Path;
+
 use nightsafe::config::Config;
 use nightsafe::keys::files::KeyDirectory;
 use nightsafe::keys::record::Record;
@@ -31,7 +33,12 @@ impl Care {
     }
 
     pub fn of_user(site: &Site, user: &str) -> Self {
-        let config = Config::load(Some(&site.config())).unwrap();
+        Self::at(&site.config(), user)
+    }
+
+    /// For the site of this configuration file.
+    pub fn at(config: &Path, user: &str) -> Self {
+        let config = Config::load(Some(config)).unwrap();
         let after_write = &config.keys.after_write;
         Self {
             keys: KeyDirectory::open(&config.keys.directory, None, after_write).unwrap(),
