@@ -126,11 +126,12 @@ fn a_password_that_cannot_be_had() {
 fn after_a_change_only_the_new_one_unlocks_the_same_keys() {
     let site = site();
     let (identity, public) = (site.identity("alice", PASSWORD).good(), site.public("alice"));
-    let (sealed, key) = (site.seal("alice"), fs::read(&public).unwrap());
+    let key = || fs::read_to_string(&public).unwrap().lines().last().unwrap().to_owned();
+    let (sealed, before) = (site.seal("alice"), key());
     site.passwd("alice", PASSWORD, b"new").good();
     assert!(!site.unlocks("alice", PASSWORD));
     assert_eq!(site.identity("alice", b"new").good().stdout, identity.stdout);
-    assert_eq!(fs::read(&public).unwrap(), key);
+    assert_eq!(key(), before);
     assert_eq!(site.unseal("alice", b"new", &sealed).good().stdout, opened());
     // To the same one is a change too, and back to an earlier one.
     site.passwd("alice", b"new", b"new").good();
@@ -191,4 +192,27 @@ fn wait_for_waiters(children: &[Child]) {
         assert!(Instant::now() < end, "nobody waits for the lock:\n{locks}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// As a panel gives it: PostfixAdmin writes both to its hook, each with a NUL behind it.
+#[test]
+fn both_passwords_from_standard_input() {
+    let site = site();
+    let passwd = ["passwd", "alice", "--stdin"];
+    site.feed(passwd, b"correct horse\0new\0").good();
+    assert!(site.unlocks("alice", b"new") && !site.unlocks("alice", PASSWORD));
+    // They are octets, a line end included.
+    site.feed(passwd, b"new\0with a line\n\0").good();
+    assert!(site.unlocks("alice", b"with a line\n\n"));
+    site.feed(passwd, b"with a line\n\0n\xe9w").good();
+    assert!(site.unlocks("alice", b"n\xe9w"));
+    let before = fs::read(site.private("alice")).unwrap();
+    for wrong in [&b""[..], b"n\xe9w", b"n\xe9w\0", b"n\xe9w\0a\0b\0"] {
+        site.feed(passwd, wrong).fails(66, &["is not an old password, a NUL, a new password"]);
+    }
+    let long = [&b"n\xe9w\0"[..], &[b'x'; 4097], b"\0"].concat();
+    site.feed(passwd, &long).fails(66, &["longer than 4096 octets"]);
+    site.feed(passwd, b"wrong\0new\0").fails(77, &["wrong password"]);
+    site.run(["passwd", "alice", "--stdin", "--password-file", "x"]).fails(64, &["--stdin"]);
+    assert_eq!(fs::read(site.private("alice")).unwrap(), before);
 }
