@@ -27,6 +27,13 @@
 //!                                                          keys::change → keys::files → disk
 //! ```
 //!
+//! The way back by the officers, where the site has a recovery key and the password is lost:
+//!
+//! ```text
+//! on the server    cli::escrow → lifecycle::escrow → keys::escrow::Blob ┐    ┌→ keys::escrow::Answer → lifecycle::escrow → keys::change
+//! by the officers  cli::escrow → keys::escrow::{unlock, combine}        → open
+//! ```
+//!
 //! # The layers
 //!
 //! Modules use only what stands below them, and `tests/layers.rs` keeps them so. The modules of one
@@ -36,7 +43,7 @@
 //! |---|---|
 //! | 6 | [`cli`]: one file for each command, and how each ends |
 //! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
-//! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, accounts |
+//! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, recovery, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
 //! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
 //! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes, sockets, the clock · [`log`]: every line there is · [`fault`]: for tests |

@@ -257,7 +257,7 @@ fn escrow_is_off_unless_the_site_turns_it_on() {
     let refused = refused.fails(65, &["alice has no slot for a recovery key"]);
     assert!(refused.stderr.contains("has not logged in"), "{}", refused.stderr);
     let added = format!("the site's recovery key {key} can unlock your keys");
-    assert_eq!(told(&site, "alice", OLD), [added.clone()]);
+    assert_eq!(told(&site, "alice", OLD), std::slice::from_ref(&added));
     assert!(told(&site, "alice", OLD).is_empty());
     let list = listed(&site);
     assert!(

@@ -8,9 +8,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use encodify::base64::STANDARD;
+use nightsafe::age::SecretKey;
 use nightsafe::keys::escrow::{Answer, Document};
+use nightsafe::secret::Secret;
 use nightsafe::user::User;
 use officers::{MASTER, Officers, export, opened, record};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use support::{Ran, Site, files_below, finish, mode, program};
 
 /// Alice's blob at a site with the officers' public half.
@@ -95,6 +100,47 @@ fn a_wrong_share_is_named() {
     open(&[&one, &two, &empty]).fails(65, &[&empty, "is no share of a recovery key"]);
     open(&[&one, &two, &officers.path("none")]).fails(66, &["none", "No such file"]);
     open(&[&one, &two, &"/dev/zero".to_owned()]).fails(66, &["/dev/zero is too long"]);
+}
+
+/// A product in GF(2⁸) with x⁸ + x⁴ + x³ + x² + 1.
+fn times(a: u8, b: u8) -> u8 {
+    (0..8).rev().fold(0, |product: u8, bit| {
+        let doubled = (product << 1) ^ if product & 0x80 == 0 { 0 } else { 0x1d };
+        if b >> bit & 1 == 1 { doubled ^ a } else { doubled }
+    })
+}
+
+/// Shares make the key by the manual alone: by Lagrange's formula at 0, and without the crate that split it.
+#[test]
+fn shares_are_as_the_manual_says() {
+    let officers = Officers::with_shares();
+    let points = [5, 2, 4].map(|number| {
+        let share: Value =
+            serde_json::from_slice(&fs::read(officers.share(number)).unwrap()).unwrap();
+        let names = ["format", "set", "number", "of", "threshold", "public", "share"];
+        let text: String = names
+            .iter()
+            .map(|name| share[name].as_str().map_or(share[name].to_string(), str::to_owned) + "\n")
+            .collect();
+        let digest: String =
+            Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(share["digest"], digest);
+        let number = u8::try_from(share["number"].as_u64().unwrap()).unwrap();
+        (number, STANDARD.decode(share["share"].as_str().unwrap()).unwrap())
+    });
+    let inverse = |a: u8| (1..=255).find(|b| times(a, *b) == 1).unwrap();
+    let scalar: Vec<u8> = (0..32)
+        .map(|octet| {
+            points.iter().fold(0, |sum, (own, values)| {
+                let others = points.iter().map(|(other, _)| *other).filter(|other| other != own);
+                let weight =
+                    others.fold(1, |all, other| times(all, times(other, inverse(other ^ own))));
+                sum ^ times(weight, values[octet])
+            })
+        })
+        .collect();
+    let key = SecretKey::from_scalar_bytes(Secret::copy_of(&scalar).unwrap());
+    assert_eq!(key.public_key().to_string(), officers.key());
 }
 
 /// Shares that were locked up come straight out of another program.

@@ -43,8 +43,13 @@
 //!   older one. Nothing rotates on an older record, and mail goes on being sealed to the newer key.
 //! * **`[keys] after_write` fails.** A new user's public key is not published, so nothing is sealed to a
 //!   key that was not replicated; a changed password is taken back.
-//! * **The pepper is lost.** No login password unlocks anything. App passwords, recovery codes and age
-//!   identities printed by `nightsafe identity` still do.
+//! * **The pepper is lost.** No login password unlocks anything. App passwords, recovery codes, the
+//!   recovery key and age identities printed by `nightsafe identity` still do.
+//! * **A recovery by the officers is interrupted.** The export has changed no key, and another one takes its
+//!   place. The answer is good until the new password is in the record; a one-time key that a crash left
+//!   opens an answer that fits no record any more.
+//! * **The recovery key is lost.** That way back is, and nothing else. Logins drop the slot of a key that the
+//!   site has no more.
 //! * **The provisional key is lost.** Who has not logged in yet loses the mail so far. `setup` refuses to
 //!   make a new key while somebody waits for it.
 //! * **Nothing can be written at a login.** It is good all the same; what it would have settled is settled

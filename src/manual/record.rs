@@ -56,3 +56,17 @@
 //!
 //! A file for `age -R`: a comment `# nightsafe public key of USER, generation N, record V`, and the age
 //! recipient. `V` is the version of the record that it was published with.
+//!
+//! # Escrow
+//!
+//! Four JSON documents, each with its `format`. A recovery blob holds an escrow slot as it stands in the record,
+//! the public half of a one-time key (`one_time`), the name that the slot is bound to (`user`) and the present one
+//! (`called`); its answer holds an escrow slot of the same user for the one-time key.
+//!
+//! `recovery.key` is the X25519 scalar in `sealed`, as above, under Argon2id (RFC 9106) of the master password
+//! without a secret value; the associated data are `nightsafe-recovery-key/1` LF `public`.
+//!
+//! A share is Shamir's, of each octet of the scalar by itself, over GF(2⁸) with the polynomial
+//! x⁸ + x⁴ + x³ + x² + 1: `share` has the values of 32 polynomials of degree `threshold` - 1 at `number`, whose values at 0 are
+//! the scalar. `digest` is the SHA-256 of `format`, `set`, `number`, `of`, `threshold`, `public` and `share`, each with an LF
+//! behind it.

@@ -6,6 +6,9 @@
 //! | … and the pepper was on it | guesses passwords, one Argon2id run of 64 MiB a guess | the same |
 //! | … and later learns a password that the copied record still takes | that user's mail up to the copy, and later mail until the keys are rotated | the same |
 //! | … and the provisional key was on it | mail of whoever has never logged in, until the first login | the same |
+//! | … and has the recovery key, or enough shares of it (escrow, off by default) | all mail of everybody who has the slot, also later mail | the same |
+//! | has fewer shares of the recovery key than it takes | nothing | nothing |
+//! | carries a recovery blob or its answer | nothing; can put his own one-time key there, which the officers compare by telephone | the same |
 //! | runs as the delivery user | mail as it arrives; can forge; nothing stored before | the same |
 //! | runs as the mail store's user | nothing stored; passwords that pass through its login | passwords, so their mail |
 //! | is root on the live machine | mail as it arrives | all mail of whoever unlocks, for good |
@@ -28,5 +31,8 @@
 //!   new root key and a new key pair; a password change by itself does not.
 //! * An app password opens the mail and cares for no keys: what a stolen phone knows cannot make another
 //!   slot, and removing its own ends it.
+//! * The recovery key opens one user's root key at a time, far from the server, for a one-time key of the
+//!   server. The name is sealed inside the slot, so nobody can have one user's keys opened by the name of
+//!   another; and the officers see it before they answer. Notices of its use are under the record's MAC.
 //! * Delivery signs what it seals. Anybody can seal to a public key; without the signature, whoever can
 //!   write into the store could show the owner mail that never arrived.

@@ -249,4 +249,42 @@ mod tests {
             assert_eq!(error, EscrowError::Malformed { file: "blob".into(), what: BLOB }, "{bad}");
         }
     }
+
+    /// Whatever one octet becomes: no panic, and no key but alice's by her name.
+    #[test]
+    fn every_octet_of_both_documents_altered() {
+        let (key, one_time) = (SecretKey::generate(), SecretKey::generate());
+        let alice = record("alice", &key);
+        let blob = blob(&alice, &one_time);
+        let answer = open(&blob, &key).unwrap().answer(6).unwrap().to_file();
+        let blob = blob.to_file();
+        let altered = |bytes: &SecretBytes, at: usize, octet: u8| {
+            let mut altered = bytes.expose().to_vec();
+            altered[at] = if altered[at] == octet { octet ^ 1 } else { octet };
+            document(altered.into())
+        };
+        let is_alices =
+            |user: &User, root: &RootKey| *user == self::user("alice") && alice.is_under(root);
+        for octet in [b'1', b'A', b'"', 0xff] {
+            for at in 0..blob.len() {
+                if let Ok(opened) = Blob::open(&altered(&blob, at, octet), &key) {
+                    assert!(is_alices(&opened.user, &opened.root), "{at}: {octet}");
+                }
+            }
+            for at in 0..answer.len() {
+                let read = Answer::read(&altered(&answer, at, octet)).ok();
+                if let Some(Ok((user, root))) = read.map(|answer| answer.open(&one_time)) {
+                    assert!(is_alices(&user, &root), "{at}: {octet}");
+                }
+            }
+        }
+        for cut in 0..blob.len() {
+            let mut cut_off = SecretBytes::from(blob.expose().to_vec());
+            cut_off.truncate(cut);
+            assert!(
+                Blob::open(&document(cut_off), &key).is_err() || cut == blob.len() - 1,
+                "{cut}"
+            );
+        }
+    }
 }
