@@ -10,9 +10,9 @@ use nightsafe::keys::SlotKind;
 use nightsafe::keys::error::UnlockError;
 use nightsafe::keys::escrow::{Answer, Document, GOOD_FOR};
 use nightsafe::lifecycle::escrow::{RecoveryError, finish};
-use nightsafe::user::User;
-use officers::{Officers, confirmed_login, export, finish_with, now, opened, record, told};
+use officers::{Officers, confirmed_login, export, finish_with, now, record, told};
 use serde_json::Value;
+use support::care::Care;
 use support::{Site, mode};
 
 const OLD: &[u8] = b"old password";
@@ -79,8 +79,7 @@ fn a_lost_password_and_the_way_back() {
     site.unseal("alice", OLD, &after).fails(77, &["wrong password"]);
     site.unseal("alice", OLD, &before).fails(77, &["wrong password"]);
     // Nor with an old copy of the record.
-    let (_, secrets) = opened(&site);
-    let copy = old_record.unlock(OLD, &secrets).unwrap();
+    let copy = old_record.unlock(OLD, &Care::of(&site).secrets).unwrap();
     let now_used = record(&site, "alice").public().unwrap().key;
     assert!(copy.keys.iter().all(|key| key.public_key() != now_used));
     assert!(!record(&site, "alice").is_under(copy.root()));
@@ -131,8 +130,7 @@ fn an_answer_is_good_once_and_for_its_own_export() {
 fn an_answer_that_comes_too_late_is_refused() {
     let (officers, site) = alice();
     let answer = officers.answer(&export(&site, "alice"));
-    let (keys, secrets) = opened(&site);
-    let user = User::parse("alice").unwrap();
+    let Care { keys, secrets, user, .. } = Care::of(&site);
     let document = Document { name: "answer".into(), bytes: answer.clone().into() };
     let read = Answer::read(&document).unwrap();
     let before = record(&site, "alice");
@@ -318,7 +316,7 @@ fn the_way_back_needs_no_pepper_of_before() {
     let other = Site::new();
     fs::copy(other.join("pepper"), site.join("pepper")).unwrap();
     assert!(matches!(
-        record(&site, "alice").unlock(OLD, &opened(&site).1).unwrap_err(),
+        record(&site, "alice").unlock(OLD, &Care::of(&site).secrets).unwrap_err(),
         UnlockError::OtherPepper { .. }
     ));
     finish_with(&site, "alice", &answer, NEW).good();
@@ -365,8 +363,8 @@ fn no_secret_shows() {
             assert!(!text.contains(secret.as_str()), "{secret} is in {text}");
         }
     }
-    let user = User::parse("alice").unwrap();
     export(&site, "alice");
-    let under_way = opened(&site).0.recovery_under_way(&user).unwrap().unwrap();
+    let care = Care::of(&site);
+    let under_way = care.keys.recovery_under_way(&care.user).unwrap().unwrap();
     assert!(!format!("{under_way:?}{under_way:#?}").contains("SECRET"));
 }

@@ -12,10 +12,10 @@ use encodify::base64::STANDARD;
 use nightsafe::age::SecretKey;
 use nightsafe::keys::escrow::{Answer, Document};
 use nightsafe::secret::Secret;
-use nightsafe::user::User;
-use officers::{MASTER, Officers, export, opened, record};
+use officers::{MASTER, Officers, export};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use support::care::Care;
 use support::{Ran, Site, files_below, finish, mode, program};
 
 /// Alice's blob at a site with the officers' public half.
@@ -30,11 +30,11 @@ fn site_and_blob(officers: &Officers) -> (Site, Vec<u8>) {
 #[track_caller]
 fn has_the_root_key(site: &Site, answer: &[u8]) {
     let document = Document { name: "answer".into(), bytes: answer.to_vec().into() };
-    let alice = User::parse("alice").unwrap();
-    let one_time = opened(site).0.recovery_under_way(&alice).unwrap().unwrap();
+    let care = Care::of(site);
+    let one_time = care.keys.recovery_under_way(&care.user).unwrap().unwrap();
     let (user, root) = Answer::read(&document).unwrap().open(&one_time.key).unwrap();
-    assert_eq!(user, alice);
-    assert!(record(site, "alice").is_under(&root));
+    assert_eq!(user, care.user);
+    assert!(care.record().is_under(&root));
 }
 
 #[test]

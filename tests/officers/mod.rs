@@ -3,18 +3,14 @@
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use nightsafe::config::Config;
-use nightsafe::keys::files::KeyDirectory;
 use nightsafe::keys::record::Record;
-use nightsafe::keys::site_secrets::SiteSecrets;
-use nightsafe::lifecycle::login::{Login, login};
-use nightsafe::lifecycle::secrets;
-use nightsafe::user::User;
+use nightsafe::lifecycle::login::Login;
 use tempfile::TempDir;
 
+use crate::support::care::Care;
 use crate::support::{Ran, Site, finish, program};
 
 pub const MASTER: &[u8] = b"Zwetschgenkuchen-4711";
@@ -123,19 +119,10 @@ pub fn finish_with(site: &Site, user: &str, answer: &[u8], password: &[u8]) -> R
     site.feed(words, password)
 }
 
-/// The site's keys and secrets through the library, as a login has them.
-pub fn opened(site: &Site) -> (KeyDirectory, SiteSecrets) {
-    let config = Config::load(Some(&site.config())).unwrap();
-    let keys = KeyDirectory::open(&config.keys.directory, None, &[]).unwrap();
-    (keys, secrets::load(&config.keys).unwrap())
-}
-
 /// A login that the backend has confirmed.
 #[track_caller]
 pub fn confirmed_login(site: &Site, user: &str, password: &[u8]) -> Login {
-    let (keys, secrets) = opened(site);
-    let user = User::parse(user).unwrap();
-    login(&keys, &user, password, &secrets, true, now()).unwrap()
+    Care::of_user(site, user).login(std::str::from_utf8(password).unwrap()).unwrap()
 }
 
 /// What that login is told.
@@ -146,12 +133,9 @@ pub fn told(site: &Site, user: &str, password: &[u8]) -> Vec<String> {
     login.notices.iter().map(|notice| notice.event.to_string()).collect()
 }
 
+#[track_caller]
 pub fn record(site: &Site, user: &str) -> Record {
-    record_at(&site.private(user), user)
-}
-
-pub fn record_at(path: &Path, user: &str) -> Record {
-    Record::parse(&User::parse(user).unwrap(), &fs::read(path).unwrap()).unwrap()
+    Care::of_user(site, user).record()
 }
 
 pub fn now() -> u64 {
