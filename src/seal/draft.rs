@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use sha2::{Digest as _, Sha256};
 
 use crate::age::{self, PublicKey};
-use crate::message::{header, mime};
+use crate::message::header::Header;
+use crate::message::mime;
 use crate::secret::{OutOfMemory, SecretBytes};
 use crate::user::User;
 
@@ -60,10 +61,14 @@ impl Draft {
     pub fn new(message: &[u8], clear: &ClearHeaders, now: u64) -> Result<Self, OutOfMemory> {
         let skeleton = mime::skeleton(message);
         let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
-        let own_id = header::message_id(block);
+        let header = Header::parse(block);
+        let own_id = header.message_id();
         let mut packer = Packer::new()?;
-        let summary = Summary::of(message, &skeleton).and_then(|summary| summary.encode());
-        let packed_summary = match summary.map(SecretBytes::from) {
+        // The larger one first: its tables do for the other.
+        let packed = packer.pack(message)?;
+        let summary = Summary::of(message, &skeleton, &header);
+        let summary = summary.and_then(|summary| summary.encode()).map(SecretBytes::from);
+        let packed_summary = match summary {
             Some(encoded) if encoded.len() as u64 <= summary::MAX_PLAIN_BYTES => {
                 Some(packer.pack(encoded.expose())?)
             }
@@ -71,12 +76,12 @@ impl Draft {
         };
         Ok(Self {
             size: message.len() as u64,
-            date: minute(header::date(block), now),
+            date: minute(header.date(), now),
             sealed_at: now,
             has_own_id: own_id.is_some(),
             identity: own_id.unwrap_or_else(|| Sha256::digest(message).to_vec()),
-            clear: clear.pick(block),
-            packed: packer.pack(message)?,
+            clear: clear.pick(&header),
+            packed,
             packed_summary,
         })
     }
