@@ -201,7 +201,7 @@ impl Shared {
         letter: &Letter<'_>,
     ) -> Result<HandOver, Problem> {
         let lease = self.lease().await?;
-        let session = lease.session().await?;
+        let session = lease.session_for(recipients).await?;
         let answers = session.hand_over(recipients, letter).await;
         let octets = session.letter_octets();
         match answers {
@@ -288,8 +288,10 @@ impl Delivering {
             Decision::Refuse(outcome) => (outcome.clone(), 0),
             Decision::Pass(_) => self.pass(&recipient).await,
             Decision::Seal(user, half) => {
-                let sealed = self.seal(user, half);
-                match sealed {
+                if let Some(lease) = &mut self.shared.lease {
+                    lease.foresee(std::slice::from_ref(&recipient)).await;
+                }
+                match self.seal(user, half) {
                     Ok(sealed) => self.hand_over(&recipient, &sealed).await,
                     Err(outcome) => (outcome, 0),
                 }
