@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::age::{self, PublicKey};
+use crate::age::{self, PublicKey, WrappedKey};
 use crate::message::header::Header;
 use crate::message::mime;
 use crate::secret::{OutOfMemory, SecretBytes};
@@ -97,9 +97,23 @@ impl Draft {
         site: &SealingKey,
         fixed: &Fixed,
     ) -> Result<SealedMessage, SealError> {
-        let body = encrypt(key, self.packed.expose())?;
+        self.seal_with(user, ContentKeys::wrap(key)?, site, fixed)
+    }
+
+    /// The same with content keys that were wrapped for the user before.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn seal_with(
+        &self,
+        user: &User,
+        keys: ContentKeys,
+        site: &SealingKey,
+        fixed: &Fixed,
+    ) -> Result<SealedMessage, SealError> {
+        let body = encrypt(keys.body, self.packed.expose())?;
         let summary = self.packed_summary.as_ref();
-        let summary = summary.map(|packed| encrypt(key, packed.expose())).transpose()?;
+        let summary = summary.map(|packed| encrypt(keys.summary, packed.expose())).transpose()?;
         let field = summary.as_deref().and_then(summary::to_field);
         let signed_summary = summary.as_deref().filter(|_| field.is_some());
         let signature =
@@ -127,11 +141,29 @@ impl Draft {
     }
 }
 
-fn encrypt(key: &PublicKey, packed: &[u8]) -> Result<Vec<u8>, SealError> {
+/// The content keys of one sealed message to come, wrapped for its user: the part of sealing that needs
+/// nothing of the message, and can be done while it is still on its way.
+pub struct ContentKeys {
+    body: WrappedKey,
+    summary: WrappedKey,
+}
+
+impl ContentKeys {
+    /// New ones for the user who holds `key`.
+    ///
+    /// # Errors
+    /// When the key is of no use.
+    pub fn wrap(key: &PublicKey) -> Result<Self, SealError> {
+        let wrap = || WrappedKey::new(std::slice::from_ref(key)).map_err(|_| SealError::BadKey);
+        Ok(Self { body: wrap()?, summary: wrap()? })
+    }
+}
+
+fn encrypt(key: WrappedKey, packed: &[u8]) -> Result<Vec<u8>, SealError> {
     let mut file = Vec::new();
     // The header and sixteen octets a chunk, generously: `encrypt` must not meet a full memory.
     file.try_reserve_exact(packed.len() + packed.len() / 1024 + 1024).map_err(|_| OutOfMemory)?;
-    age::encrypt(std::slice::from_ref(key), packed, &mut file).map_err(|_| SealError::BadKey)?;
+    age::encrypt_with(key, packed, &mut file);
     Ok(file)
 }
 

@@ -13,7 +13,7 @@ mod signature;
 mod site_key;
 mod summary;
 
-pub use draft::{Draft, Fixed, SealError, SealedMessage};
+pub use draft::{ContentKeys, Draft, Fixed, SealError, SealedMessage};
 pub use open::{Head, Outer, Trust, UnsealError, Unsealed, open_summary, unseal};
 pub use outer::{ClearHeaders, ClearHeadersError};
 pub use signature::{Signature, SignatureError};
