@@ -35,7 +35,7 @@
 //! | 6 | [`cli`]: one file for each command, and how each ends |
 //! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
 //! | 4 | [`agent`]: unlocked keys in memory, and who asks for what they open |
-//! | 3 | [`lifecycle`]: set-up, enrolment, passwords, accounts |
+//! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
 //! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
 //! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes, sockets, the clock · [`log`]: every line there is · [`fault`]: for tests |

@@ -4,6 +4,8 @@
 
 pub mod accounts;
 pub mod enroll;
+pub mod login;
 pub mod passwd;
+pub mod secrets;
 pub mod setup;
 pub mod unlock;
