@@ -5,5 +5,6 @@
 pub mod clock;
 pub mod file;
 pub mod local;
+pub mod memory;
 pub mod process;
 pub mod socket;
