@@ -2,6 +2,7 @@
 //!
 //! Layer 0. Everything unsafe there is lives in `rustix`; this crate has none.
 
+pub mod accounts;
 pub mod clock;
 pub mod file;
 pub mod local;
