@@ -3,6 +3,8 @@
 //!
 //! Layer 2.
 
+mod agent;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use serde::Deserialize;
 use crate::sys::file::{self, FileError};
 use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
+
+pub use agent::{Agent, Operation};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nightsafe/nightsafe.toml";
@@ -33,6 +37,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[lmtp]`
     pub lmtp: Lmtp,
+    /// `[agent]`
+    pub agent: Agent,
 }
 
 /// `[keys]`: where the site's secrets lie.
@@ -43,6 +49,10 @@ pub struct Keys {
     pub directory: PathBuf,
     /// The pepper's file.
     pub pepper: PathBuf,
+    /// The provisional key's file; there need be none.
+    pub provisional_key: PathBuf,
+    /// The file of the public recovery key; escrow is off when empty.
+    pub recovery_key: PathBuf,
     /// The sealing key's file; the ring lies beside it.
     pub sealing_key: PathBuf,
     /// A command, run after each write of a key record with the record's path as its last argument.
@@ -54,6 +64,8 @@ impl Default for Keys {
         Self {
             directory: "/var/lib/nightsafe/keys".into(),
             pepper: "/etc/nightsafe/pepper".into(),
+            provisional_key: "/etc/nightsafe/provisional.key".into(),
+            recovery_key: PathBuf::new(),
             sealing_key: "/etc/nightsafe/sealing.key".into(),
             after_write: Vec::new(),
         }

@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::agent::AgentProblem;
+use crate::agent::client::ClientError;
 use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
@@ -13,8 +15,9 @@ use crate::keys::error::UnlockError;
 use crate::keys::files::DirectoryError;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::keys::pepper::PepperError;
+use crate::keys::site_secrets::SecretsError;
+use crate::lifecycle::error::LoginError;
 use crate::lifecycle::setup::SetupError;
-use crate::lifecycle::unlock::LoginError;
 use crate::seal::{SignatureError, SiteKeyError, UnsealError};
 use crate::service::ListenError;
 use crate::sys::file::FileError;
@@ -97,6 +100,16 @@ impl Failure {
     /// Something that is not as it should be in the site.
     pub(super) fn config(error: impl Display) -> Self {
         Self::new(status::CONFIG, &error)
+    }
+
+    /// Something that this user may not do.
+    pub(super) fn no_permission(error: impl Display) -> Self {
+        Self::new(status::NO_PERMISSION, &error)
+    }
+
+    /// A user who is not there.
+    pub(super) fn no_user(error: impl Display) -> Self {
+        Self::new(status::NO_USER, &error)
     }
 
     /// Whether it is that something may not be read.
@@ -204,6 +217,16 @@ impl From<PepperError> for Failure {
     }
 }
 
+impl From<SecretsError> for Failure {
+    fn from(error: SecretsError) -> Self {
+        match error {
+            SecretsError::File(error) => error.into(),
+            SecretsError::Pepper(error) => error.into(),
+            SecretsError::Malformed { .. } => Self::config(error).hint(RESTORE),
+        }
+    }
+}
+
 impl From<SiteProblem> for Failure {
     fn from(error: SiteProblem) -> Self {
         match error {
@@ -244,6 +267,7 @@ impl From<SetupError> for Failure {
         match error {
             SetupError::File(error) => error.into(),
             SetupError::Pepper(error) => error.into(),
+            SetupError::Secrets(error) => error.into(),
             SetupError::SiteKey(error) => error.into(),
             SetupError::Site(error) => error.into(),
             SetupError::NoMarker(_) => Self::new(status::CANNOT_CREATE, &error)
@@ -272,6 +296,13 @@ impl From<DirectoryError> for Failure {
             }
             DirectoryError::Changed(_) => Self::temporary(error)
                 .hint("this command changed nothing; see who did, and run it again"),
+            DirectoryError::RolledBack(ref user) => {
+                let hint = format!(
+                    "restore the newer record from the backup; if it is lost, move public/{user} away: \
+                     mail that is sealed to its key stays sealed"
+                );
+                Self::data(error).hint(hint)
+            }
             DirectoryError::AfterWrite { .. } => Self::temporary(error)
                 .hint("nothing new holds; mend the command, then run this again"),
         }
@@ -287,8 +318,32 @@ impl From<LoginError> for Failure {
                 .hint(format!(
                 "its own password publishes it; `nightsafe remove {user}` gives up what is sealed to it"
             )),
+            LoginError::Diverged(user) => failure.hint(format!(
+                "`nightsafe passwd {user}` with the old password, or `nightsafe recovery use {user}`"
+            )),
+            LoginError::Provisional(user) => failure.hint(format!(
+                "the first login locks them; or nightsafe enroll {user}, with the login password"
+            )),
+            LoginError::NoProvisionalKey => Self { status: status::CONFIG, ..failure }
+                .hint("`nightsafe setup` makes the file that [keys] provisional_key names"),
+            LoginError::NotTheLoginPassword(_) => failure,
+            LoginError::MistypedCode => Self { status: status::NO_INPUT, ..failure }
+                .hint("it begins with \"recovery-\"; hyphens, spaces and upper case do not matter"),
+            LoginError::PrintedCode => Self { status: status::NO_INPUT, ..failure },
+            LoginError::BadName | LoginError::Kept { .. } => {
+                Self { status: status::USAGE, ..failure }
+            }
+            LoginError::NameTaken { .. } => Self { status: status::CANNOT_CREATE, ..failure }
+                .hint("choose another name, or remove that one first"),
+            LoginError::NoSlot { user, .. } => Self { status: status::USAGE, ..failure }
+                .hint(format!("nightsafe slot list {user}")),
             LoginError::Unlock { cause, .. } => match cause {
                 UnlockError::WrongPassword | UnlockError::NoPassword => failure,
+                UnlockError::WrongCode => failure.hint("each recovery code is good for one use"),
+                UnlockError::OtherProvisionalKey { .. } => {
+                    Self { status: status::CONFIG, ..failure }
+                        .hint("[keys] provisional_key must be the one of the time of `enroll --provisional`")
+                }
                 UnlockError::OtherPepper { .. } => Self { status: status::CONFIG, ..failure }
                     .hint("[keys] pepper must be the one of the time when the user enrolled"),
                 UnlockError::Damaged => {
@@ -296,6 +351,35 @@ impl From<LoginError> for Failure {
                 }
                 UnlockError::OutOfMemory => Self { status: status::TEMPORARY_FAILURE, ..failure },
             },
+        }
+    }
+}
+
+impl From<AgentProblem> for Failure {
+    fn from(error: AgentProblem) -> Self {
+        match error {
+            AgentProblem::Unknown(_) => Self::config(error).hint("name local users, or numbers"),
+            AgentProblem::Memory(_) => Self::temporary(error)
+                .hint("raise its limit of locked memory: LimitMEMLOCK=, or ulimit -l"),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Absent { .. } => {
+                Self::temporary(error).hint("start it: nightsafe agent, or nightsafe-agent.service")
+            }
+            ClientError::Foreign { .. } => Self::new(status::CONFIG, &error)
+                .hint("[agent] user names who it runs as, [agent] socket where it listens"),
+            ClientError::Stalled(_) => Self::temporary(error).hint("its lines are in the mail log"),
+            ClientError::Ended(_) => {
+                Self::temporary(error).hint("it was stopped or restarted; try again")
+            }
+            ClientError::Protocol { .. } => {
+                Self::temporary(error).hint("is it of another version? restart it")
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The command line: one file for each command. Errors say what to do next and end in a status of
 //! sysexits.h.
 //!
-//! Layer 5.
+//! Layer 6.
 
 mod accounts;
+mod agent;
 mod check;
 mod deliver;
 mod enroll;
@@ -13,8 +14,12 @@ mod inspect;
 mod lmtp;
 mod passwd;
 mod password;
+mod recovery;
+mod rotate;
 mod setup;
 mod site;
+mod slot;
+mod unlock;
 mod unseal;
 mod usage;
 
@@ -50,9 +55,16 @@ fn run(usage: Usage) -> Result<ExitCode, Failure> {
     match usage.command {
         Command::Deliver(arguments) => Ok(deliver::run(config, &arguments)),
         Command::Lmtp => lmtp::run(config),
+        Command::Agent(arguments) => agent::run(config, &arguments),
+        Command::Unlock(arguments) => unlock::unlock(config, &arguments),
+        Command::Lock(arguments) => unlock::lock(config, &arguments),
+        Command::Status(arguments) => unlock::status(config, &arguments),
         Command::Setup(arguments) => setup::run(config, &arguments),
         Command::Enroll(arguments) => enroll::run(config, &arguments),
         Command::Passwd(arguments) => passwd::run(config, &arguments),
+        Command::Rotate(arguments) => rotate::run(config, &arguments),
+        Command::Slot(arguments) => slot::run(config, &arguments.action),
+        Command::Recovery(arguments) => recovery::run(config, &arguments.action),
         Command::List => accounts::list(config),
         Command::Remove(arguments) => accounts::remove(config, &arguments),
         Command::Rename(arguments) => accounts::rename(config, &arguments),

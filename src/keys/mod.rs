@@ -4,17 +4,25 @@
 //! private half is for logins and key care only ([`record`], [`files`]). No private key is ever
 //! written unlocked.
 
+pub mod after_write;
+mod body;
 pub mod cached;
+pub mod change;
+pub mod code;
 pub mod directory;
 pub mod error;
 pub mod files;
 pub mod kdf;
+pub mod notice;
 pub mod pepper;
 pub mod public;
 pub mod record;
+mod root;
 mod sealed;
 mod site;
+pub mod site_secrets;
 mod slot;
 
+pub use root::RootKey;
 pub use site::{MARKER, SiteError, new_site};
-pub use slot::SlotKind;
+pub use slot::{MAX_SLOT_NAME_CHARS, Slot, SlotKind, SlotState, is_slot_name};

@@ -2,7 +2,10 @@
 //!
 //! Layer 0. Everything unsafe there is lives in `rustix`; this crate has none.
 
+pub mod accounts;
 pub mod clock;
 pub mod file;
+pub mod local;
+pub mod memory;
 pub mod process;
 pub mod socket;

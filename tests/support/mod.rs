@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod agent;
 pub mod client;
 pub mod hook;
 pub mod lmtp;
@@ -106,6 +107,13 @@ pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
     }
 }
 
+/// The same command in a session of its own, where there is no terminal to ask at.
+pub fn without_terminal(command: &mut Command) -> Command {
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(command.get_program()).args(command.get_args());
+    alone
+}
+
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -115,7 +123,7 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
 }
 
 /// ```text
-/// site/nightsafe.toml  site/pepper  site/sealing.key  site/sealing.ring
+/// site/nightsafe.toml  site/pepper  site/provisional.key  site/sealing.key  site/sealing.ring
 /// site/keys/           public/ and private/
 /// test/                passwords and messages of the test itself
 /// ```
@@ -152,6 +160,7 @@ impl Site {
         let at = self.path().display().to_string();
         let text = format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/pepper\"\n\
+             provisional_key = \"{at}/provisional.key\"\n\
              sealing_key = \"{at}/sealing.key\"\n{keys}\n[seal]\ndomain = \"example.org\"\n{rest}\n"
         );
         fs::write(self.config(), text).unwrap();
