@@ -43,6 +43,10 @@ pub struct Keys {
     pub directory: PathBuf,
     /// The pepper's file.
     pub pepper: PathBuf,
+    /// The provisional key's file; there need be none.
+    pub provisional_key: PathBuf,
+    /// The file of the public recovery key; escrow is off when empty.
+    pub recovery_key: PathBuf,
     /// The sealing key's file; the ring lies beside it.
     pub sealing_key: PathBuf,
     /// A command, run after each write of a key record with the record's path as its last argument.
@@ -54,6 +58,8 @@ impl Default for Keys {
         Self {
             directory: "/var/lib/nightsafe/keys".into(),
             pepper: "/etc/nightsafe/pepper".into(),
+            provisional_key: "/etc/nightsafe/provisional.key".into(),
+            recovery_key: PathBuf::new(),
             sealing_key: "/etc/nightsafe/sealing.key".into(),
             after_write: Vec::new(),
         }

@@ -32,8 +32,10 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 5 | [`cli`]: one file for each command, and how each ends |
-//! | 4 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`lifecycle`]: set-up, enrolment, passwords, accounts |
+//! | 6 | [`cli`]: one file for each command, and how each ends |
+//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
+//! | 4 | [`agent`]: unlocked keys in memory, and who asks for what they open |
+//! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
 //! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
 //! | 0 | [`secret`]: what is wiped · [`sys`]: files, processes, sockets, the clock · [`log`]: every line there is · [`fault`]: for tests |
@@ -43,7 +45,7 @@
 //! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
 //! * [`delivery`] can name no secret key, no key record and no pepper.
-//! * [`age`], [`mod@line`], [`message`] and [`user`] do no I/O and read no clock; only [`log`] writes log lines; only
+//! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only [`log`] writes log lines; only
 //!   [`cli`] and [`delivery::outcome`] choose exit statuses.
 //! * Whatever is read from outside has a limit, named where it is read, and can cause no panic.
 #![forbid(unsafe_code)]
@@ -62,6 +64,9 @@ pub mod manual;
 pub mod cli;
 
 pub mod delivery;
+
+pub mod agent;
+
 pub mod lifecycle;
 
 pub mod config;

@@ -13,6 +13,7 @@ use crate::keys::error::UnlockError;
 use crate::keys::files::DirectoryError;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::keys::pepper::PepperError;
+use crate::keys::site_secrets::SecretsError;
 use crate::lifecycle::setup::SetupError;
 use crate::lifecycle::unlock::LoginError;
 use crate::seal::{SignatureError, SiteKeyError, UnsealError};
@@ -204,6 +205,16 @@ impl From<PepperError> for Failure {
     }
 }
 
+impl From<SecretsError> for Failure {
+    fn from(error: SecretsError) -> Self {
+        match error {
+            SecretsError::File(error) => error.into(),
+            SecretsError::Pepper(error) => error.into(),
+            SecretsError::Malformed { .. } => Self::config(error).hint(RESTORE),
+        }
+    }
+}
+
 impl From<SiteProblem> for Failure {
     fn from(error: SiteProblem) -> Self {
         match error {
@@ -287,6 +298,12 @@ impl From<LoginError> for Failure {
                 .hint(format!(
                 "its own password publishes it; `nightsafe remove {user}` gives up what is sealed to it"
             )),
+            LoginError::Diverged(user) => {
+                failure.hint(format!("nightsafe passwd {user}, with the old password"))
+            }
+            LoginError::Provisional(_) => failure.hint("let the user log in once"),
+            LoginError::NotTheLoginPassword(_) => failure,
+            LoginError::PrintedCode => Self { status: status::NO_INPUT, ..failure },
             LoginError::Unlock { cause, .. } => match cause {
                 UnlockError::WrongPassword | UnlockError::NoPassword => failure,
                 UnlockError::OtherPepper { .. } => Self { status: status::CONFIG, ..failure }

@@ -14,10 +14,10 @@ use super::usage::Identity;
 pub(super) fn run(config: Option<&Path>, arguments: &Identity) -> Result<ExitCode, Failure> {
     let site = Site::load(config)?;
     let user = site.user(&arguments.user)?;
-    let (keys, pepper) = (site.keys()?, site.pepper()?);
+    let (keys, secrets) = (site.keys()?, site.secrets()?);
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
-    let (record, unlocked) = unlock(&keys, &user, password.expose(), &pepper)?;
+    let (record, unlocked) = unlock(&keys, &user, password.expose(), &secrets)?;
     warn_of_disagreement(&keys, &user, &record);
     let mut out = io::stdout().lock();
     let mut print = |line: &[u8]| {

@@ -21,10 +21,10 @@ pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode,
             "standard input cannot be both the old and the new password",
         ));
     }
-    let (keys, pepper) = (site.keys()?, site.pepper()?);
+    let (keys, secrets) = (site.keys()?, site.secrets()?);
     let old = password::ask(old, user.as_str())?;
     let new = password::ask_new(new, user.as_str())?;
-    change(&keys, &user, old.expose(), new.expose(), &pepper, clock::now())?;
+    change(&keys, &user, old.expose(), new.expose(), &secrets, clock::now())?;
     say(format_args!("password of {user} changed"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::keys::files::KeyDirectory;
-use crate::keys::pepper::Pepper;
 use crate::keys::record::Record;
+use crate::keys::site_secrets::SiteSecrets;
+use crate::lifecycle::secrets;
 use crate::lifecycle::unlock::disagreement;
 use crate::user::{Canonical, User};
 
@@ -33,8 +34,8 @@ impl Site {
         Ok(KeyDirectory::open(&keys.directory, None, &keys.after_write)?)
     }
 
-    pub(super) fn pepper(&self) -> Result<Pepper, Failure> {
-        Ok(Pepper::load(&self.config.keys.pepper)?)
+    pub(super) fn secrets(&self) -> Result<SiteSecrets, Failure> {
+        Ok(secrets::load(&self.config.keys)?)
     }
 }
 

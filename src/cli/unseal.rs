@@ -89,10 +89,10 @@ pub(super) fn read_message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
 
 /// The user's keys and names.
 fn log_in(site: &Site, user: &User, arguments: &Unseal) -> Result<(Unlocked, Vec<User>), Failure> {
-    let (keys, pepper) = (site.keys()?, site.pepper()?);
+    let (keys, secrets) = (site.keys()?, site.secrets()?);
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
-    let (record, unlocked) = unlock(&keys, user, password.expose(), &pepper)?;
+    let (record, unlocked) = unlock(&keys, user, password.expose(), &secrets)?;
     warn_of_disagreement(&keys, user, &record);
     Ok((unlocked, record.all_names()))
 }

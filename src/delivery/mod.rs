@@ -1,7 +1,7 @@
 //! A message's way in: accept → parse → map recipient to user → look up public key → seal → hand on
 //! → report.
 //!
-//! Layer 4. Never plaintext by accident, never lost: nothing is reported as delivered before the next
+//! Layer 5. Never plaintext by accident, never lost: nothing is reported as delivered before the next
 //! hop has it, and whatever is not known is deferred. Delivery can name no secret key and no key
 //! record.
 

@@ -9,12 +9,14 @@ pub mod directory;
 pub mod error;
 pub mod files;
 pub mod kdf;
+pub mod notice;
 pub mod pepper;
 pub mod public;
 pub mod record;
 mod sealed;
 mod site;
+pub mod site_secrets;
 mod slot;
 
 pub use site::{MARKER, SiteError, new_site};
-pub use slot::SlotKind;
+pub use slot::{SlotKind, SlotState};

@@ -17,6 +17,7 @@ use super::error::{RecordError, UnlockError};
 use super::pepper::Pepper;
 use super::public::PublicHalf;
 use super::sealed::{self, FORMAT, Place};
+use super::site_secrets::SiteSecrets;
 use super::slot::{Slot, SlotKind, SlotState};
 
 /// How many slots a record may have.
@@ -73,6 +74,8 @@ impl PrivateKey {
 pub struct Unlocked {
     root: Secret<32>,
     slot: String,
+    kind: SlotKind,
+    state: SlotState,
     /// The private keys, newest first.
     pub keys: Vec<SecretKey>,
 }
@@ -80,6 +83,23 @@ pub struct Unlocked {
 impl fmt::Debug for Unlocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unlocked(slot {}, {} keys)", self.slot, self.keys.len())
+    }
+}
+
+impl Unlocked {
+    /// The id of the slot that it came through.
+    pub fn slot(&self) -> &str {
+        &self.slot
+    }
+
+    /// The kind of that slot.
+    pub fn kind(&self) -> SlotKind {
+        self.kind
+    }
+
+    /// The state of that slot.
+    pub fn state(&self) -> SlotState {
+        self.state
     }
 }
 
@@ -210,13 +230,12 @@ impl Record {
     ///
     /// # Errors
     /// When the password or the pepper is another, or the record was altered.
-    pub fn unlock(&self, password: &[u8], pepper: &Pepper) -> Result<Unlocked, UnlockError> {
+    pub fn unlock(&self, password: &[u8], secrets: &SiteSecrets) -> Result<Unlocked, UnlockError> {
         let user = self.sealed_for()?;
         let mut problem = UnlockError::NoPassword;
-        for slot in &self.record.slots {
-            let (SlotKind::Password, SlotState::Active) = (slot.kind, slot.state);
-            match slot.unlock(&user, password, pepper) {
-                Ok(root) => return self.open_keys(&user, root, &slot.id),
+        for slot in self.record.slots.iter().filter(|slot| slot.kind == SlotKind::Password) {
+            match slot.unlock(&user, password, &secrets.pepper) {
+                Ok(root) => return self.open_keys(&user, root, slot),
                 Err(error) => problem = error,
             }
         }
@@ -227,7 +246,7 @@ impl Record {
         &self,
         user: &User,
         root: Secret<32>,
-        slot: &str,
+        slot: &Slot,
     ) -> Result<Unlocked, UnlockError> {
         if !mac_is_right(&root, &self.record, &self.mac) {
             return Err(UnlockError::Damaged);
@@ -241,7 +260,8 @@ impl Record {
             (secret.public_key() == public).then_some(secret)
         });
         let keys: Option<Vec<SecretKey>> = keys.collect();
-        Ok(Unlocked { keys: keys.ok_or(UnlockError::Damaged)?, slot: slot.to_owned(), root })
+        let keys = keys.ok_or(UnlockError::Damaged)?;
+        Ok(Unlocked { root, slot: slot.id.clone(), kind: slot.kind, state: slot.state, keys })
     }
 
     /// The record with another password in the slot that `unlocked` came through. Nothing else

@@ -2,6 +2,8 @@
 //! and the root key is sealed to its public half, so that a slot can be sealed anew without its
 //! secret.
 
+use std::fmt;
+
 use encodify::base64::STANDARD;
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +22,38 @@ use super::sealed::{self, Place};
 pub enum SlotKind {
     /// The login password.
     Password,
+    /// A generated password for one program or device.
+    App,
+    /// A printed code, good for one use.
+    Recovery,
+    /// The site's recovery key.
+    Escrow,
+    /// The site's provisional key, until the first login.
+    Provisional,
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::App => "app password",
+            Self::Recovery => "recovery code",
+            Self::Escrow => "recovery key",
+            Self::Provisional => "provisional key",
+        })
+    }
 }
 
 /// What a slot is good for at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum SlotState {
+pub enum SlotState {
     /// It unlocks.
     Active,
+    /// It unlocks, and waits for the login backend to take the same password.
+    Pending,
+    /// It unlocks until the first login with the password that replaced it.
+    Retiring,
 }
 
 /// One slot of a record, as it is written.

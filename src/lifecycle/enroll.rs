@@ -2,9 +2,9 @@
 
 use crate::keys::error::UnlockError;
 use crate::keys::files::{DirectoryError, KeyDirectory};
-use crate::keys::pepper::Pepper;
 use crate::keys::public::PublicHalf;
 use crate::keys::record::Record;
+use crate::keys::site_secrets::SiteSecrets;
 use crate::user::User;
 
 use super::unlock::LoginError;
@@ -18,21 +18,21 @@ pub fn enroll(
     keys: &KeyDirectory,
     user: &User,
     password: &[u8],
-    pepper: &Pepper,
+    secrets: &SiteSecrets,
     now: u64,
 ) -> Result<PublicHalf, LoginError> {
     if keys.public(user)?.is_some() {
         return Err(DirectoryError::Exists(user.clone()).into());
     }
     if let Some(interrupted) = keys.record(user)? {
-        interrupted.unlock(password, pepper).map_err(|cause| match cause {
+        interrupted.unlock(password, secrets).map_err(|cause| match cause {
             UnlockError::WrongPassword => LoginError::Begun(user.clone()),
             cause => LoginError::Unlock { user: user.clone(), cause },
         })?;
         keys.publish(user)?;
         return public_of(keys, user, &interrupted);
     }
-    let record = Record::create(user, password, pepper, now)
+    let record = Record::create(user, password, &secrets.pepper, now)
         .map_err(|cause| DirectoryError::Record(keys.path_of(user), cause))?;
     keys.create_record(user, &record)?;
     public_of(keys, user, &record)

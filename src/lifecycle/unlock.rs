@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::keys::error::UnlockError;
 use crate::keys::files::{DirectoryError, KeyDirectory};
-use crate::keys::pepper::Pepper;
 use crate::keys::record::{Record, Unlocked};
+use crate::keys::site_secrets::SiteSecrets;
 use crate::user::User;
 
 /// Unlocks the keys of `user`.
@@ -16,11 +16,11 @@ pub fn unlock(
     keys: &KeyDirectory,
     user: &User,
     password: &[u8],
-    pepper: &Pepper,
+    secrets: &SiteSecrets,
 ) -> Result<(Record, Unlocked), LoginError> {
     let record = keys.record(user)?.ok_or_else(|| DirectoryError::Unknown(user.clone()))?;
     let unlocked = record
-        .unlock(password, pepper)
+        .unlock(password, secrets)
         .map_err(|cause| LoginError::Unlock { user: user.clone(), cause })?;
     Ok((record, unlocked))
 }
@@ -60,6 +60,15 @@ pub enum LoginError {
     Directory(DirectoryError),
     /// There is a record without a public half, and this is not its password.
     Begun(User),
+    /// The login backend took this password, and no slot does: it was changed without the keys.
+    Diverged(User),
+    /// The user never logged in: nothing but the first confirmed login unlocks, and there is no
+    /// password to change.
+    Provisional(User),
+    /// An app password or a recovery code where the login password is needed.
+    NotTheLoginPassword(User),
+    /// A new password of the form of a printed code, which would be taken for one.
+    PrintedCode,
     /// The record did not unlock.
     Unlock {
         /// Whose.
@@ -81,6 +90,16 @@ impl fmt::Display for LoginError {
             Self::Directory(error) => error.fmt(f),
             Self::Begun(user) => {
                 write!(f, "wrong password for the key record of {user}, which has no public key")
+            }
+            Self::Diverged(user) => {
+                write!(f, "the login password of {user} was changed without the keys")
+            }
+            Self::Provisional(user) => write!(f, "the keys of {user} wait for the first login"),
+            Self::NotTheLoginPassword(user) => {
+                write!(f, "this takes the login password of {user}, not an app password")
+            }
+            Self::PrintedCode => {
+                f.write_str("a password must not have the form of an app password or recovery code")
             }
             Self::Unlock { user, cause } => write!(f, "cannot unlock the keys of {user}: {cause}"),
         }

@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod file;
+pub mod local;
 pub mod process;
 pub mod socket;

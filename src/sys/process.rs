@@ -41,6 +41,11 @@ pub fn begin_again_with(variables: &[(&str, &str)]) -> io::Result<()> {
     Err(again.exec())
 }
 
+/// The user that this process acts as.
+pub fn uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
