@@ -84,7 +84,8 @@ pub(super) const DIVERGED: &str = "Your mail is still locked with an earlier pas
      or a recovery code unlocks it again; nothing is lost.";
 
 /// User: the keys are not there, and nobody knows for how long.
-pub(super) const AWAY: &str = "Your sealed mail cannot be read for now: the key agent is not available.";
+pub(super) const AWAY: &str =
+    "Your sealed mail cannot be read for now: the key agent is not available.";
 
 /// User: too many at once.
 pub(super) const BUSY: &str = "Your sealed mail cannot be read for now: the key agent is busy.";
@@ -94,4 +95,5 @@ pub(super) const NOT_CHANGED: &str =
     "The password was not changed: the keys of your mail cannot follow it now. Try again later.";
 
 /// User: the password must change although the keys do not.
-pub(super) const NOT_FOLLOWED: &str = "The keys of your mail do not follow this change. Keep the old password: it unlocks your mail.";
+pub(super) const NOT_FOLLOWED: &str =
+    "The keys of your mail do not follow this change. Keep the old password: it unlocks your mail.";
