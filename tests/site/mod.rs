@@ -16,6 +16,8 @@ pub mod hook;
 pub mod imap;
 pub mod lmtp;
 pub mod maildir;
+pub mod module;
+pub mod pam;
 pub mod postfix;
 pub mod process;
 pub mod relay;
