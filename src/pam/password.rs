@@ -40,14 +40,16 @@ fn prepare(call: &Call<'_>, options: &Options, user: &str) -> Result<(), Code> {
 }
 
 fn stage_new(call: &Call<'_>, options: &Options, user: &str) -> Result<(), Code> {
-    let Some(old) = old_password(call, user)? else {
-        call.warn(&words::old_not_given(user));
-        call.tell(&words::old_not_given(user));
+    let old = old_password(call, user)?;
+    // The lines behind this one take it over, whatever becomes of the keys.
+    let new = call.handle.ask(Token::Current)?;
+    let agent = Agent::new(call, options);
+    let Some(old) = old else {
+        without_old(call, &agent, user);
         return Ok(());
     };
-    let new = call.handle.ask(Token::Current)?;
     let (old, new) = (Password(old.expose()), Password(new.expose()));
-    match Agent::new(call, options).answer(&Request::Stage { user, old, new }) {
+    match agent.answer(&Request::Stage { user, old, new }) {
         Ok(Reply::Staged { id }) => {
             keep(call, options, user, id);
             Ok(())
@@ -61,6 +63,15 @@ fn stage_new(call: &Call<'_>, options: &Options, user: &str) -> Result<(), Code>
         }
         Ok(reply) => refuse(call, &words::not_done(user, "staged", &reply), Code::TOKEN_ERROR),
         Err(problem) => refuse(call, &words::no_answer(user, &problem), Code::TOKEN_ERROR),
+    }
+}
+
+/// root gives somebody a new password: the user's keys, if there are any, stay as they are.
+fn without_old(call: &Call<'_>, agent: &Agent, user: &str) {
+    let status = agent.answer(&Request::Status { user: Some(user), after: "" });
+    if !matches!(status, Ok(Reply::NoKeys)) {
+        call.warn(&words::old_not_given(user));
+        call.tell(&words::old_not_given(user));
     }
 }
 

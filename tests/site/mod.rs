@@ -22,6 +22,7 @@ pub mod postfix;
 pub mod process;
 pub mod relay;
 pub mod smtp;
+pub mod socket;
 pub mod system_log;
 pub mod unpacked;
 pub mod users;
