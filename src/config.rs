@@ -3,6 +3,8 @@
 //!
 //! Layer 2.
 
+mod agent;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use serde::Deserialize;
 use crate::sys::file::{self, FileError};
 use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
+
+pub use agent::{Agent, Operation};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nightsafe/nightsafe.toml";
@@ -33,6 +37,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[lmtp]`
     pub lmtp: Lmtp,
+    /// `[agent]`
+    pub agent: Agent,
 }
 
 /// `[keys]`: where the site's secrets lie.

@@ -94,6 +94,51 @@ pub fn stopped_short(connections: usize) {
     warn(format_args!("lmtp: {connections} connections were cut short"));
 }
 
+/// The agent holds a user's keys from now on, or holds them still; a local user gave the password.
+pub fn agent_unlocked(user: &dyn Display, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: unlocked"));
+}
+
+/// The agent wiped a user's keys, and why.
+pub fn agent_locked(user: &dyn Display, why: &str) {
+    inform(format_args!("agent: user={user}: locked: {why}"));
+}
+
+/// A wrong password that was not seen before.
+pub fn agent_wrong(user: &dyn Display, uid: u32) {
+    warn(format_args!("agent: user={user}, uid={uid}: wrong password"));
+}
+
+/// A user got keys at his first login.
+pub fn agent_enrolled(user: &dyn Display, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: enrolled"));
+}
+
+/// A password change was staged, committed or aborted.
+pub fn agent_changed(user: &dyn Display, what: &str, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: password change {what}"));
+}
+
+/// Something is wrong with a user's keys. Said once.
+pub fn agent_problem(problem: &dyn Display) {
+    warn(format_args!("agent: {problem}"));
+}
+
+/// A request could not be done, and why.
+pub fn agent_unavailable(user: &dyn Display, reason: &dyn Display) {
+    warn(format_args!("agent: user={user}: {reason}"));
+}
+
+/// A local user asked for something that `[agent] allow` does not let him.
+pub fn agent_denied(uid: u32, what: &str) {
+    warn(format_args!("agent: uid={uid} may not ask for {what}"));
+}
+
+/// What the kernel does not do for the agent, and what that means.
+pub fn agent_exposed(problem: &dyn Display) {
+    warn(format_args!("agent: {problem}"));
+}
+
 /// The kernel gives no connection.
 pub fn cannot_accept(cause: &dyn Display) {
     warn(format_args!("cannot accept a connection: {cause}"));

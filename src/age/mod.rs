@@ -34,7 +34,7 @@ pub use hybrid::HybridKey;
 pub use keys::{Identity, PublicKey, SecretKey};
 pub use stanza::Stanza;
 pub use stream::CHUNK_LEN;
-pub use x25519::wrap;
+pub use x25519::{Wrapped, wrap};
 
 /// The key of one file, 16 bytes. Every recipient's stanza wraps this same key.
 pub type FileKey = crate::secret::Secret<16>;

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
@@ -34,7 +35,9 @@ pub(super) fn ask_new(file: Option<&Path>, user: &str) -> Result<SecretBytes, Fa
 
 fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
     let (name, read) = if path == Path::new("-") {
-        ("standard input".to_owned(), read(io::stdin().lock()))
+        // Not through std's buffer, which nobody wipes.
+        let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+        ("standard input".to_owned(), stdin.and_then(read))
     } else {
         (path.display().to_string(), File::open(path).and_then(read))
     };

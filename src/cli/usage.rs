@@ -52,6 +52,14 @@ Examples:
   nightsafe check                              say what the store offers
   kill -HUP $(pidof nightsafe)                 read the configuration again")]
     Lmtp,
+    /// Hold the keys of users who are logged in, and open what is asked of them
+    Agent(Agent),
+    /// Unlock a user's keys at the agent
+    Unlock(Unlock),
+    /// Wipe a user's keys from the agent's memory, or everybody's
+    Lock(Lock),
+    /// Show who is unlocked at the agent
+    Status(Status),
     /// Open a sealed message
     Unseal(Unseal),
     /// Print a user's age identity, which opens the mail without nightsafe
@@ -87,6 +95,48 @@ pub(super) struct PasswordFile {
     /// Read the password from FILE, from standard input for "-"; one trailing line end is dropped
     #[arg(long, value_name = "FILE")]
     pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stays in the foreground. It listens at [agent] socket, keeps unlocked keys in locked memory, and gives
+out content keys, never a private key. SIGTERM wipes everything and ends it.")]
+pub(super) struct Agent {
+    /// Run [keys] after_write for an agent: it starts this by itself
+    #[arg(long, hide = true)]
+    pub(super) runner: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --hold the keys are wiped [agent] linger seconds later, unless a reader takes a lease.
+Examples:
+  nightsafe unlock alice@example.org
+  nightsafe unlock alice@example.org --hold    until it is ended, however it ends")]
+pub(super) struct Unlock {
+    /// The login name or address
+    pub(super) user: String,
+    /// Stay, and hold the keys for as long
+    #[arg(long)]
+    pub(super) hold: bool,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["user", "all"]).required(true))]
+pub(super) struct Lock {
+    /// The login name or address
+    pub(super) user: Option<String>,
+    /// Everybody
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// The login name or address [default: everybody who is unlocked]
+    pub(super) user: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -160,7 +210,8 @@ fn address() -> impl TypedValueParser<Value = String> {
 #[command(after_help = "\
 Examples:
   nightsafe unseal message.eml > original.eml
-  nightsafe unseal --identity key.txt < message.eml")]
+  nightsafe unseal --identity key.txt < message.eml
+Who is unlocked at the agent (nightsafe unlock) is not asked for a password.")]
 pub(super) struct Unseal {
     /// Whose message it must be [default: whoever it was sealed for]
     #[arg(long)]

@@ -14,6 +14,7 @@ use crate::secret::Secret;
 use crate::user::User;
 
 use super::error::{RecordError, UnlockError};
+use super::kdf::Cost;
 use super::pepper::Pepper;
 use super::public::PublicHalf;
 use super::sealed::{self, FORMAT, Place};
@@ -200,6 +201,17 @@ impl Record {
     /// Counts the writes of this record.
     pub fn version(&self) -> u64 {
         self.record.version
+    }
+
+    /// How many key pairs the user has had.
+    pub fn key_count(&self) -> usize {
+        self.record.keys.len()
+    }
+
+    /// The memory of the dearest Argon2 run that a login may cost, in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        let slots = self.record.slots.iter().map(Slot::memory_kib);
+        slots.max().unwrap_or(0).max(Cost::default().memory_kib)
     }
 
     /// Which peppers the password slots need, by their ids.

@@ -119,6 +119,12 @@ impl Slot {
         pepper
     }
 
+    /// The memory that its KDF takes, in KiB.
+    pub(super) fn memory_kib(&self) -> u32 {
+        let Kdf::Argon2id { cost, .. } = &self.kdf;
+        cost.memory_kib
+    }
+
     /// Checks what can be checked without the secret.
     pub(super) fn is_well_formed(&self) -> bool {
         let Kdf::Argon2id { cost, salt, .. } = &self.kdf;

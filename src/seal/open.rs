@@ -5,7 +5,7 @@ use std::fmt;
 
 use encodify::base64::LENIENT;
 
-use crate::age::{self, SecretKey};
+use crate::age::{self, Identity};
 use crate::message::{header, mime};
 use crate::secret::SecretBytes;
 use crate::user::User;
@@ -148,9 +148,9 @@ pub struct Unsealed {
 /// # Errors
 /// Where it is not sealed, not to be believed, not for these keys, or damaged. No plaintext comes
 /// out then.
-pub fn unseal(
+pub fn unseal<I: Identity>(
     stored: &[u8],
-    keys: &[SecretKey],
+    keys: &[I],
     trust: Trust<'_>,
 ) -> Result<Unsealed, UnsealError> {
     let outer = Outer::parse(stored)?;
@@ -178,9 +178,9 @@ pub fn unseal(
 ///
 /// # Errors
 /// As [`unseal`].
-pub fn open_summary(
+pub fn open_summary<I: Identity>(
     block: &[u8],
-    keys: &[SecretKey],
+    keys: &[I],
     ring: &Ring,
     user: Option<&[User]>,
 ) -> Result<Option<Summary>, UnsealError> {

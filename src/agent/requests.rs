@@ -1,0 +1,253 @@
+//! What each request does, and who may ask for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::Operation;
+use crate::keys::record::Record;
+use crate::log;
+use crate::secret::{OutOfMemory, SecretBytes};
+use crate::sys::clock;
+use crate::user::User;
+
+use super::Agent;
+use super::logins::{Attempt, unavailable};
+use super::protocol::{MAX_STATUS_USERS, Password, Reply, Request, UserStatus};
+use super::vault::{Entry, Lease};
+
+/// Who asks, and the lease that his connection has.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) uid: u32,
+    pub(super) lease: Option<Lease>,
+}
+
+impl Agent {
+    /// Answers one request.
+    pub(super) async fn answer(self: &Arc<Self>, asker: &mut Asker, request: Request<'_>) -> Reply {
+        let answer = match request {
+            Request::Unlock { user, password, confirmed, hold, reader } => {
+                self.unlock(asker, user, password, confirmed, hold, reader).await
+            }
+            Request::Lease { user } => self.lease(asker, user),
+            Request::Recover { user, stanzas } => self.recover(asker.uid, user, stanzas).await,
+            Request::Lock { user } => self.lock(asker.uid, user),
+            Request::Status { user: Some(user), .. } => self.status_of(asker.uid, user).await,
+            Request::Status { user: None, after } => Ok(self.status(asker.uid, after)),
+            Request::Stage { user, old, new } => self.stage(asker.uid, user, old, new).await,
+            Request::Commit { id } => self.settle(asker.uid, id, true).await,
+            Request::Abort { id } => self.settle(asker.uid, id, false).await,
+            Request::App { user, password } => self.app(asker.uid, user, password).await,
+            Request::Enroll { user, password } => self.enroll(asker.uid, user, password).await,
+        };
+        let reply = answer.unwrap_or_else(|reply| reply);
+        if reply == Reply::Denied {
+            log::agent_denied(asker.uid, name(&request));
+        }
+        reply
+    }
+
+    async fn unlock(
+        self: &Arc<Self>,
+        asker: &mut Asker,
+        user: &str,
+        password: Password<'_>,
+        confirmed: bool,
+        hold: bool,
+        reader: Option<u32>,
+    ) -> Result<Reply, Reply> {
+        if confirmed {
+            self.permit(asker.uid, Operation::Login)?;
+        }
+        if reader.is_some() {
+            self.permit(asker.uid, Operation::Read)?;
+        }
+        let user = self.user(user)?;
+        if hold {
+            asker.may_hold(&user)?;
+        }
+        let attempt = Attempt {
+            user,
+            password: copy(password)?,
+            confirmed,
+            peer: asker.uid,
+            readers: [asker.uid].into_iter().chain(reader).collect(),
+            may_be_quick: true,
+        };
+        let logged_in = self.log_in(attempt).await?;
+        if hold {
+            asker.lease = Some(self.vault.lease(&logged_in.entry).ok_or(Reply::Locked)?);
+        }
+        Ok(unlocked(&logged_in.entry, logged_in.notices))
+    }
+
+    fn lease(&self, asker: &mut Asker, user: &str) -> Result<Reply, Reply> {
+        let user = self.user(user)?;
+        let entry = self.entry_for(asker.uid, Operation::Login, &user)?;
+        asker.may_hold(&user)?;
+        asker.lease = Some(self.vault.lease(&entry).ok_or(Reply::Locked)?);
+        Ok(unlocked(&entry, Vec::new()))
+    }
+
+    async fn recover(
+        self: &Arc<Self>,
+        uid: u32,
+        user: &str,
+        stanzas: &[u8],
+    ) -> Result<Reply, Reply> {
+        let user = self.user(user)?;
+        let entry = self.entry_for(uid, Operation::Read, &user)?;
+        let stanzas = stanzas.to_vec();
+        let Ok(_turn) = self.recoveries.acquire().await else { return Err(Reply::Locked) };
+        self.blocking(move |_| match entry.recover(&stanzas) {
+            Ok(Some(keys)) => Ok(Reply::Keys(keys)),
+            Ok(None) => Err(Reply::Locked),
+            Err(problem) => Err(unavailable(&user, &problem)),
+        })
+        .await
+    }
+
+    fn lock(&self, uid: u32, user: Option<&str>) -> Result<Reply, Reply> {
+        let Some(user) = user else {
+            self.permit(uid, Operation::Manage)?;
+            self.changes.clear();
+            for user in self.vault.lock_all() {
+                log::agent_locked(&user, "asked for");
+            }
+            return Ok(Reply::Done);
+        };
+        let user = self.user(user)?;
+        self.entry_for(uid, Operation::Manage, &user)?;
+        self.vault.lock(&user);
+        log::agent_locked(&user, "asked for");
+        Ok(Reply::Done)
+    }
+
+    /// Whoever may not manage sees his own.
+    fn status(&self, uid: u32, after: &str) -> Reply {
+        let manages = self.rights.may(uid, Operation::Manage);
+        let entries = self.vault.all().into_iter();
+        let mut seen = entries
+            .filter(|entry| entry.user().as_str() > after && (manages || entry.is_reader(uid)));
+        let users = seen.by_ref().take(MAX_STATUS_USERS).map(|entry| self.tell(&entry)).collect();
+        Reply::Status { users, more: seen.next().is_some() }
+    }
+
+    async fn status_of(self: &Arc<Self>, uid: u32, user: &str) -> Result<Reply, Reply> {
+        let user = self.user(user)?;
+        let entry = self.vault.find(&user);
+        if !entry.as_ref().is_some_and(|entry| entry.is_reader(uid)) {
+            self.permit(uid, Operation::Manage)?;
+        }
+        self.blocking(move |agent| {
+            agent.known.look(&agent.keys, &user).map_err(|error| unavailable(&user, &error))?;
+            let record = agent.keys.record(&user).map_err(|error| unavailable(&user, &error))?;
+            let record = record.ok_or(Reply::NoKeys)?;
+            let locked = || UserStatus {
+                user: user.to_string(),
+                problems: agent.known.problems(&user),
+                ..UserStatus::default()
+            };
+            let mut status = entry.map_or_else(locked, |entry| agent.tell(&entry));
+            status.slots = slots(&record);
+            Ok(Reply::Status { users: vec![status], more: false })
+        })
+        .await
+    }
+
+    fn tell(&self, entry: &Entry) -> UserStatus {
+        let told = self.vault.tell(entry, Instant::now());
+        UserStatus {
+            user: entry.user().to_string(),
+            unlocked: Some(told.since),
+            until: Some(clock::now().saturating_add(told.left.as_secs())),
+            leases: told.leases,
+            problems: self.known.problems(entry.user()),
+            slots: Vec::new(),
+        }
+    }
+
+    /// The user who is unlocked, for somebody who may do this to everybody, or who gave the password.
+    fn entry_for(&self, uid: u32, operation: Operation, user: &User) -> Result<Arc<Entry>, Reply> {
+        let entry = self.vault.find(user).ok_or(Reply::Locked)?;
+        if entry.is_reader(uid) || self.rights.may(uid, operation) {
+            return Ok(entry);
+        }
+        // Who may not ask is not told who is logged in either.
+        log::agent_denied(uid, "the keys of a user whom another one unlocked");
+        Err(Reply::Locked)
+    }
+
+    /// Whether there is anybody whose mail this peer may read.
+    pub(super) fn may_read_at_all(&self, uid: u32) -> bool {
+        let may_all = self.rights.may(uid, Operation::Read);
+        may_all || self.vault.all().iter().any(|entry| entry.is_reader(uid))
+    }
+
+    /// # Errors
+    /// `Denied`, unless the peer may do this to everybody.
+    pub(super) fn permit(&self, uid: u32, operation: Operation) -> Result<(), Reply> {
+        if self.rights.may(uid, operation) { Ok(()) } else { Err(Reply::Denied) }
+    }
+
+    /// # Errors
+    /// `Refused` for a name that nobody can have.
+    pub(super) fn user(&self, name: &str) -> Result<User, Reply> {
+        let user = self.rules().login(name);
+        user.map_err(|error| Reply::Refused { reason: error.to_string() })
+    }
+}
+
+impl Asker {
+    /// A connection is one user's: whose mail was leaked by mistake would not be noticed otherwise.
+    fn may_hold(&self, user: &User) -> Result<(), Reply> {
+        match &self.lease {
+            Some(lease) if lease.entry().user() != user => {
+                let held = lease.entry().user();
+                let reason = format!("this connection is a lease of {held} already");
+                Err(Reply::Refused { reason })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn unlocked(entry: &Entry, notices: Vec<String>) -> Reply {
+    Reply::Unlocked { names: entry.names().iter().map(User::to_string).collect(), notices }
+}
+
+/// A password in a place of its own, to be taken along.
+pub(super) fn copy(password: Password<'_>) -> Result<SecretBytes, Reply> {
+    let mut copy = SecretBytes::with_capacity(password.0.len());
+    let copied = copy.try_push(password.0);
+    copied.map_err(|error: OutOfMemory| Reply::Unavailable { reason: error.to_string() })?;
+    Ok(copy)
+}
+
+/// The kinds of slots that unlock a record, and since when.
+fn slots(record: &Record) -> Vec<String> {
+    let lines = record.slots().map(|(id, kind, created)| {
+        let created = i64::try_from(created).unwrap_or(i64::MAX);
+        let since = mail_parser::DateTime::from_timestamp(created).to_rfc3339();
+        format!("{kind} {id} since {since}")
+    });
+    let lines: BTreeSet<String> = lines.collect();
+    lines.into_iter().collect()
+}
+
+fn name(request: &Request<'_>) -> &'static str {
+    match request {
+        Request::Unlock { confirmed: true, .. } => "confirmed unlock",
+        Request::Unlock { .. } => "unlock for another reader",
+        Request::Lease { .. } => "lease",
+        Request::Recover { .. } => "recover",
+        Request::Lock { .. } => "lock",
+        Request::Status { .. } => "status",
+        Request::Stage { .. } => "stage",
+        Request::Commit { .. } => "commit",
+        Request::Abort { .. } => "abort",
+        Request::App { .. } => "app",
+        Request::Enroll { .. } => "enroll",
+    }
+}
