@@ -34,9 +34,10 @@ fn log_in(call: &Call<'_>, agent: &Agent, carried: &Carried) {
         Ok(Reply::NoKeys) => {}
         Ok(reply) => {
             call.warn(&words::not_done(user, "unlocked", &reply));
-            call.tell(match reply {
+            call.tell(match &reply {
                 Reply::Wrong | Reply::Diverged => words::DIVERGED,
                 Reply::Busy { .. } => words::BUSY,
+                Reply::Refused { reason } => reason,
                 _ => words::AWAY,
             });
         }

@@ -1,6 +1,7 @@
-//! `auth`: accept an app password, or unlock with what the site's own check has accepted.
+//! `auth`: accept an app password, or take along what the site's own check has accepted.
 
 use crate::agent::protocol::{Password, Reply, Request};
+use crate::secret::SecretBytes;
 
 use super::ask::Agent;
 use super::ffi::Token;
@@ -39,7 +40,8 @@ pub(super) fn app(call: &Call<'_>, options: &Options) -> Code {
     }
 }
 
-/// `auth optional pam_nightsafe.so`, after a check that ends the stack when it refuses. Never a yes or
+/// `auth optional pam_nightsafe.so`, after a check that ends the stack when it refuses. It takes the
+/// password along, since `account` and `session` cannot see it; `unlock` uses it at once. Never a yes or
 /// a no of its own: the keys of a diverged user have another password than the login.
 pub(super) fn unlock(call: &Call<'_>, options: &Options) -> Code {
     let Some(user) = call.handle.user() else {
@@ -48,25 +50,30 @@ pub(super) fn unlock(call: &Call<'_>, options: &Options) -> Code {
     };
     // Whoever logs in without a password has nothing to unlock with.
     let Some(password) = call.handle.token(Token::Current) else { return Code::IGNORE };
-    if !call.with_kept(|kept| kept.is_agent_away).unwrap_or(false) {
-        let reply = Agent::new(call, options).answer(&Request::Unlock {
-            user: &user,
-            password: Password(password.expose()),
-            confirmed: false,
-            hold: false,
-            reader: None,
-        });
-        match reply {
-            Ok(Reply::Unlocked { .. } | Reply::NoKeys) => {}
-            Ok(reply) => call.warn(&words::not_done(&user, "unlocked", &reply)),
-            Err(problem) => {
-                call.warn(&words::no_answer(&user, &problem));
-                call.with_kept(|kept| kept.is_agent_away = true);
-            }
-        }
+    if options.unlock {
+        unlock_now(call, options, &user, &password);
     }
     carry(call, Carried { user, password, is_login: true });
     Code::IGNORE
+}
+
+/// What comes behind this line may still refuse, so the agent is not told that anybody has accepted.
+fn unlock_now(call: &Call<'_>, options: &Options, user: &str, password: &SecretBytes) {
+    let reply = Agent::new(call, options).answer(&Request::Unlock {
+        user,
+        password: Password(password.expose()),
+        confirmed: false,
+        hold: false,
+        reader: None,
+    });
+    match reply {
+        Ok(Reply::Unlocked { .. } | Reply::NoKeys) => {}
+        Ok(reply) => call.warn(&words::not_done(user, "unlocked", &reply)),
+        Err(problem) => {
+            call.warn(&words::no_answer(user, &problem));
+            call.with_kept(|kept| kept.is_agent_away = true);
+        }
+    }
 }
 
 fn carry(call: &Call<'_>, carried: Carried) {

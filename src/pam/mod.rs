@@ -5,8 +5,8 @@
 //! | line in the stack | does |
 //! |---|---|
 //! | `auth … app` | accepts an app password by itself, before the site's own check is asked |
-//! | `auth` | unlocks with the password that the site's own check has just accepted, and carries it on |
-//! | `account` | says that the whole `auth` stack accepted, and wipes the password |
+//! | `auth` | takes the password along that the site's own check has just accepted |
+//! | `account` | unlocks with it, says that the whole `auth` stack accepted it, and wipes it |
 //! | `session` | holds a lease for the session, and lets its user read |
 //! | `password … stage`, `… commit` | keys first, login password second |
 //!

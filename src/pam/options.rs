@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Where the agent listens unless the line says otherwise.
 const SOCKET: &str = "/run/nightsafe/agent";
+/// Whom the agent runs as unless the line says otherwise.
+const AGENT: &str = "nightsafe-agent";
 /// How long one hook waits for the agent in all, unless the line says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a line can say, in seconds.
@@ -17,10 +19,13 @@ pub(super) struct Options {
     pub(super) socket: PathBuf,
     /// `timeout=SECONDS`
     pub(super) timeout: Duration,
-    /// `agent=USER`, more than once: whom the agent may run as beside root, by name or number.
+    /// `agent=USER`, also more than once: whom the agent may run as beside root, by name or number.
+    /// Without any it is [`AGENT`].
     pub(super) agents: Vec<String>,
     /// `app`
     pub(super) app: bool,
+    /// `unlock`
+    pub(super) unlock: bool,
     /// `commit`
     pub(super) commit: bool,
 }
@@ -33,9 +38,13 @@ impl Options {
             timeout: TIMEOUT,
             agents: Vec::new(),
             app: false,
+            unlock: false,
             commit: false,
         };
         let unknown = words.iter().map(String::as_str).filter(|word| !options.take(word)).collect();
+        if options.agents.is_empty() {
+            options.agents.push(AGENT.to_owned());
+        }
         (options, unknown)
     }
 
@@ -43,6 +52,7 @@ impl Options {
         let value = word.split_once('=');
         match (word, value) {
             ("app", _) => self.app = true,
+            ("unlock", _) => self.unlock = true,
             // What a `password` line does that does not say `commit`.
             ("stage", _) => {}
             ("commit", _) => self.commit = true,
