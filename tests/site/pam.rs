@@ -3,8 +3,10 @@
 //! Programs see it in a mount namespace of their own, in which `/etc` is a folder of the site. There
 //! `pam_unix.so` checks and changes the passwords of users whom the machine does not know.
 
+use super::agent;
 use super::config;
 use super::module::module;
+use super::users::users;
 use super::{Site, mode, password, server_file, success};
 use std::ffi::OsStr;
 use std::fs;
@@ -45,7 +47,8 @@ impl<'a> Pam<'a> {
         fs::create_dir(etc.join("pam.d")).unwrap();
         let module = site.join("bin/pam_nightsafe.so");
         fs::copy(built, &module).unwrap();
-        let options = format!("socket={}", site.join("agent/socket").display());
+        let socket = site.join(agent::SOCKET);
+        let options = format!("socket={} agent={}", socket.display(), users().agent.name);
         let pam = Self { site, etc, module, options };
         pam.write_accounts(names);
         pam.stack("other", "auth required pam_deny.so\n");
