@@ -6,8 +6,11 @@ use std::fs;
 
 use encodify::base64::STANDARD;
 use nightsafe::age::SecretKey;
+use nightsafe::keys::SlotState;
+use nightsafe::keys::change::Change;
+use nightsafe::keys::code::{Code, CodeKind};
 use nightsafe::keys::pepper::Pepper;
-use nightsafe::keys::record::Record;
+use nightsafe::keys::site_secrets::SiteSecrets;
 use nightsafe::seal::SealingKey;
 use nightsafe::secret::{Secret, SecretBytes};
 use nightsafe::user::User;
@@ -42,8 +45,13 @@ fn has_none(what: &str, content: &[u8], secrets: &[Vec<u8>]) {
 #[test]
 fn debug_output_shows_none() {
     let (alice, pepper) = (User::parse("alice").unwrap(), Pepper::generate());
-    let record = Record::create(&alice, PASSWORD.as_bytes(), &pepper, 1).unwrap();
-    let unlocked = record.unlock(PASSWORD.as_bytes(), &pepper).unwrap();
+    let mut change = Change::enrolment(&alice, 1);
+    change.add_password(PASSWORD.as_bytes(), &pepper, SlotState::Active, 1).unwrap();
+    let (record, root) = change.finish().unwrap();
+    let provisional = Some(SecretKey::generate());
+    let site = SiteSecrets { pepper, provisional, recovery: None };
+    let pepper = &site.pepper;
+    let unlocked = record.unlock(PASSWORD.as_bytes(), &site).unwrap();
     let folder = tempfile::tempdir().unwrap();
     pepper.store_new(&folder.path().join("pepper")).unwrap();
     let pepper_file = fs::read_to_string(folder.path().join("pepper")).unwrap();
@@ -59,16 +67,26 @@ fn debug_output_shows_none() {
         secrets.extend(forms(&STANDARD.decode(line.split_once(' ').unwrap().1).unwrap()));
     }
     secrets.extend(forms(PASSWORD.as_bytes()));
-    assert_eq!(secrets.len(), 1 + 5 * 5);
+    secrets.extend(forms(site.provisional.as_ref().unwrap().expose()));
+    assert_eq!(secrets.len(), 1 + 5 * 6);
     let bytes = SecretBytes::from(PASSWORD.as_bytes().to_vec());
     let fixed = Secret::<21>::copy_of(PASSWORD.as_bytes()).unwrap();
-    let wrong = record.unlock(b"wrong", &pepper).unwrap_err();
+    let wrong = record.unlock(b"wrong", &site).unwrap_err();
+    let change = Change::of(&record, &root).unwrap();
+    let codes = [CodeKind::App, CodeKind::Recovery].map(Code::generate);
     let key: &SecretKey = &unlocked.keys[0];
     let shown = format!(
         "{key:?} {pepper:?} {sealing:?} {record:?} {unlocked:?} {bytes:?} {fixed:?} {wrong:?} \
+         {root:?} {root:#?} {change:?} {change:#?} {site:?} {site:#?} {codes:?} \
          {key:#?} {pepper:#?} {sealing:#?} {record:#?} {unlocked:#?} {bytes:#?} {fixed:#?}"
     );
     has_none("Debug output", shown.as_bytes(), &secrets);
+    // A code's secret is what it prints, without prefix and checksum.
+    for code in codes {
+        let text = code.to_text();
+        let text = std::str::from_utf8(text.expose()).unwrap();
+        has_none("Debug output", shown.as_bytes(), &[text.split('-').nth(1).unwrap().into()]);
+    }
 }
 
 /// The private scalar of an identity line, without the library's own reading of it.

@@ -16,7 +16,7 @@ fn again_changes_nothing() {
     site.enroll("alice", PASSWORD).good();
     let before = files_below(&site.path());
     let said = site.run(["setup"]).good().text();
-    assert_eq!(said.matches("is there ").count(), 3, "{said}");
+    assert_eq!(said.matches("is there ").count(), 4, "{said}");
     assert!(!said.contains("made "), "{said}");
     assert_eq!(files_below(&site.path()), before);
     let checked = site.run(["check"]).good().text();
@@ -96,7 +96,7 @@ fn modes_do_not_depend_on_the_umask() {
         let at = site.path().display().to_string();
         let text = format!(
             "[keys]\ndirectory = \"{at}/var/lib/keys\"\npepper = \"{at}/etc/deep/pepper\"\n\
-             sealing_key = \"{at}/run/sealing.key\"\n[seal]\ndomain = \"example.org\"\n"
+             provisional_key = \"{at}/etc/first/key\"\nsealing_key = \"{at}/run/sealing.key\"\n[seal]\ndomain = \"example.org\"\n"
         );
         fs::write(site.config(), text).unwrap();
         with_umask(umask, &site, &["setup"]).good();
@@ -117,6 +117,8 @@ fn modes_do_not_depend_on_the_umask() {
             ("etc", 0o755),
             ("etc/deep", 0o755),
             ("etc/deep/pepper", 0o600),
+            ("etc/first", 0o755),
+            ("etc/first/key", 0o600),
             ("run", 0o755),
             ("run/sealing.key", 0o640),
             ("run/sealing.ring", 0o644),
@@ -150,7 +152,7 @@ fn a_delivery_group_reads_what_delivery_needs() {
         assert_eq!(fs::metadata(site.join(name)).unwrap().gid(), group, "{name}");
     }
     assert_eq!((mode(&site.private("")), mode(&site.private("alice"))), (0o700, 0o600));
-    assert_eq!(mode(&site.join("pepper")), 0o600);
+    assert_eq!((mode(&site.join("pepper")), mode(&site.join("provisional.key"))), (0o600, 0o600));
     site.run(["check"]).good();
     let ran = Site::not_set_up().run(["setup", "--delivery-group", "no-such-group"]);
     ran.fails(64, &["there is no group no-such-group"]);
@@ -159,7 +161,7 @@ fn a_delivery_group_reads_what_delivery_needs() {
 #[test]
 fn open_secrets_are_errors_of_check() {
     let site = Site::new();
-    for name in ["pepper", "sealing.key", "keys/private"] {
+    for name in ["pepper", "provisional.key", "sealing.key", "keys/private"] {
         let path = site.join(name);
         let good = mode(&path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -247,6 +249,7 @@ fn what_was_interrupted_is_finished() {
             "keys/public/.nightsafe-site",
         ],
         &["pepper"],
+        &["provisional.key"],
     ] {
         let site = Site::new();
         missing.iter().for_each(|name| fs::remove_file(site.join(name)).unwrap());

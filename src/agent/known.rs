@@ -107,11 +107,6 @@ impl Known {
         remembered.diverged = is_diverged;
     }
 
-    /// Whether the login password is known to open nothing.
-    pub(super) fn is_diverged(&self, user: &User) -> bool {
-        self.users().get(user).is_some_and(|remembered| remembered.diverged)
-    }
-
     /// What is wrong with the user's keys, a sentence each.
     pub(super) fn problems(&self, user: &User) -> Vec<String> {
         let users = self.users();

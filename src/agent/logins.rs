@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use tokio::time::{sleep, timeout};
 
+use crate::keys::code::Code;
 use crate::keys::error::UnlockError;
 use crate::keys::files::DirectoryError;
 use crate::keys::notice::Notice;
+use crate::lifecycle::error::LoginError;
 use crate::lifecycle::login::{Login, login};
-use crate::lifecycle::unlock::LoginError;
+
 use crate::log;
 use crate::secret::SecretBytes;
 use crate::sys::clock;
@@ -43,6 +45,13 @@ pub(super) struct Attempt {
     pub(super) may_be_quick: bool,
 }
 
+impl Attempt {
+    /// Whether it is a printed code, such as an app password.
+    pub(super) fn is_code(&self) -> bool {
+        Code::parse(self.password.expose()).is_some()
+    }
+}
+
 /// A login that went well.
 #[derive(Debug)]
 pub(super) struct LoggedIn {
@@ -52,7 +61,7 @@ pub(super) struct LoggedIn {
 }
 
 /// What is known without Argon2.
-enum Quick {
+pub(super) enum Quick {
     /// The password was right before.
     Known(LoggedIn),
     /// Nothing.
@@ -70,10 +79,10 @@ pub(super) enum Admitted {
 /// What an attempt holds while Argon2 runs.
 pub(super) struct Trial {
     /// What to remember it by when it is wrong.
-    tag: Tag,
+    pub(super) tag: Tag,
     _turn: Turn,
     _guess: Option<UnderWay>,
-    _run: Run,
+    _run: Option<Run>,
 }
 
 impl Agent {
@@ -104,13 +113,19 @@ impl Agent {
                 Quick::New(now, _) => facts = now,
             }
         }
-        let guess = if attempt.confirmed { None } else { Some(self.wait_as_guess(attempt).await?) };
-        let run = self.gate.enter(facts.memory_kib, attempt.confirmed).await;
-        let run = run.map_err(|problem| no_run(&attempt.user, &problem))?;
+        // Nobody guesses a printed code, and none costs Argon2.
+        let (mut guess, mut run) = (None, None);
+        if !attempt.is_code() {
+            if !attempt.confirmed {
+                guess = Some(self.wait_as_guess(attempt).await?);
+            }
+            let entered = self.gate.enter(facts.memory_kib, attempt.confirmed).await;
+            run = Some(entered.map_err(|problem| no_run(&attempt.user, &problem))?);
+        }
         Ok(Admitted::Trial(facts, Trial { tag, _turn: turn, _guess: guess, _run: run }))
     }
 
-    async fn quick(self: &Arc<Self>, attempt: &Arc<Attempt>) -> Result<Quick, Reply> {
+    pub(super) async fn quick(self: &Arc<Self>, attempt: &Arc<Attempt>) -> Result<Quick, Reply> {
         let attempt = Arc::clone(attempt);
         self.blocking(move |agent| agent.look_up(&attempt)).await
     }
@@ -141,7 +156,8 @@ impl Agent {
         let mark = if attempt.confirmed { CONFIRMED } else { "" };
         let tag = self.boot.tag(user, facts.version, mark, password);
         if self.guesses.is_known(user, &tag, now) {
-            return Err(if attempt.confirmed { Reply::Diverged } else { Reply::Wrong });
+            let is_diverged = attempt.confirmed && !attempt.is_code();
+            return Err(if is_diverged { Reply::Diverged } else { Reply::Wrong });
         }
         Ok(Quick::New(facts, tag))
     }
@@ -171,7 +187,7 @@ impl Agent {
         let confirmed = attempt.confirmed;
         let done = login(&self.keys, user, password, &self.secrets, confirmed, clock::now());
         let Login { record, unlocked, notices, problem } =
-            done.map_err(|error| self.refused(attempt, trial, error))?;
+            done.map_err(|error| self.refused(attempt, &trial.tag, error))?;
         keys.fill(&unlocked.keys).map_err(no_memory)?;
         let slot = unlocked.slot().to_owned();
         drop(unlocked);
@@ -201,7 +217,7 @@ impl Agent {
     }
 
     /// The answer to a login that failed. A wrong password is remembered.
-    pub(super) fn refused(&self, attempt: &Attempt, trial: Trial, error: LoginError) -> Reply {
+    pub(super) fn refused(&self, attempt: &Attempt, tag: &Tag, error: LoginError) -> Reply {
         let user = &attempt.user;
         let is_wrong = match &error {
             LoginError::Diverged(_) => {
@@ -215,16 +231,16 @@ impl Agent {
             _ => false,
         };
         if is_wrong {
-            self.guesses.wrong(user, trial.tag, Instant::now());
+            self.guesses.wrong(user, tag.clone(), Instant::now());
             log::agent_wrong(user, attempt.peer);
         }
         match error {
             LoginError::Diverged(_) => Reply::Diverged,
             _ if is_wrong => Reply::Wrong,
             LoginError::Directory(DirectoryError::Unknown(_)) => Reply::NoKeys,
-            LoginError::NotTheLoginPassword(_) | LoginError::PrintedCode => {
-                Reply::Refused { reason: error.to_string() }
-            }
+            LoginError::NotTheLoginPassword(_)
+            | LoginError::PrintedCode
+            | LoginError::MistypedCode => Reply::Refused { reason: error.to_string() },
             error => unavailable(user, &error),
         }
     }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Operation;
-use crate::keys::SlotKind;
+use crate::keys::code::{Code, CodeKind};
 use crate::keys::files::DirectoryError;
 use crate::keys::kdf::Cost;
 use crate::lifecycle::enroll::enroll;
+use crate::lifecycle::error::LoginError;
 use crate::lifecycle::passwd;
-use crate::lifecycle::unlock::LoginError;
+
 use crate::log;
 use crate::sys::clock;
 
 use super::Agent;
-use super::logins::{Admitted, Attempt, busy, no_run, unavailable};
+use super::logins::{Admitted, Attempt, Quick, busy, no_run, unavailable};
 use super::protocol::{ChangeId, Password, Reply};
 use super::requests::{copy, unlocked};
 
@@ -42,7 +43,7 @@ impl Agent {
             let (user, old) = (&attempt.user, attempt.password.expose());
             let now = clock::now();
             let staged = passwd::stage(&agent.keys, user, old, new.expose(), &agent.secrets, now)
-                .map_err(|error| agent.refused(&attempt, trial, error))?;
+                .map_err(|error| agent.refused(&attempt, &trial.tag, error))?;
             agent.guesses.right(user);
             let id = agent.changes.keep(staged, uid, Instant::now()).ok_or_else(|| busy(60))?;
             log::agent_changed(user, "staged", uid);
@@ -99,7 +100,8 @@ impl Agent {
         let run = run.map_err(|problem| no_run(&user, &problem))?;
         let (name, secret) = (user.clone(), Arc::clone(&password));
         self.blocking(move |agent| {
-            let made = enroll(&agent.keys, &name, secret.expose(), &agent.secrets, clock::now());
+            let made =
+                enroll(&agent.keys, &name, secret.expose(), None, &agent.secrets, clock::now());
             drop(run);
             match made {
                 Ok(_) => log::agent_enrolled(&name, uid),
@@ -133,27 +135,27 @@ impl Agent {
         password: Password<'_>,
     ) -> Result<Reply, Reply> {
         self.permit(uid, Operation::Login)?;
+        let user = self.user(user)?;
+        // What has not the form of one costs nothing.
+        let code = Code::parse(password.0).filter(|code| code.kind() == CodeKind::App);
+        let code = code.ok_or(Reply::Wrong)?;
         let attempt = Arc::new(Attempt {
-            user: self.user(user)?,
+            user,
             password: copy(password)?,
             confirmed: false,
             peer: uid,
             readers: Vec::new(),
             may_be_quick: false,
         });
-        let Admitted::Trial(_, trial) = self.admit(&attempt).await? else { return Err(busy(1)) };
+        let Quick::New(_, tag) = self.quick(&attempt).await? else { return Err(Reply::Wrong) };
         self.blocking(move |agent| {
             let user = &attempt.user;
             let record = agent.keys.record(user).map_err(|error| unavailable(user, &error))?;
             let record = record.ok_or(Reply::NoKeys)?;
-            match record.unlock(attempt.password.expose(), &agent.secrets) {
-                Ok(unlocked) if unlocked.kind() == SlotKind::App => Ok(Reply::Done),
-                Ok(_) => Err(Reply::Wrong),
-                Err(cause) => {
-                    let user = user.clone();
-                    Err(agent.refused(&attempt, trial, LoginError::Unlock { user, cause }))
-                }
-            }
+            record.unlock_with_code(&code).map(|_| Reply::Done).map_err(|cause| {
+                let user = user.clone();
+                agent.refused(&attempt, &tag, LoginError::Unlock { user, cause })
+            })
         })
         .await
     }

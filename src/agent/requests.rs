@@ -1,10 +1,10 @@
 //! What each request does, and who may ask for it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Operation;
+use crate::keys::Slot;
 use crate::keys::record::Record;
 use crate::log;
 use crate::secret::{OutOfMemory, SecretBytes};
@@ -231,15 +231,15 @@ pub(super) fn copy(password: Password<'_>) -> Result<SecretBytes, Reply> {
     Ok(copy)
 }
 
-/// The kinds of slots that unlock a record, and since when.
+/// What unlocks a record, a line each.
 fn slots(record: &Record) -> Vec<String> {
-    let lines = record.slots().map(|(id, kind, created)| {
-        let created = i64::try_from(created).unwrap_or(i64::MAX);
+    let line = |slot: &Slot| {
+        let created = i64::try_from(slot.created()).unwrap_or(i64::MAX);
         let since = mail_parser::DateTime::from_timestamp(created).to_rfc3339();
-        format!("{kind} {id} since {since}")
-    });
-    let lines: BTreeSet<String> = lines.collect();
-    lines.into_iter().collect()
+        let name = slot.name().map_or_else(String::new, |name| format!(" \"{name}\""));
+        format!("{}{name}, {}, since {since}", slot.kind(), slot.state())
+    };
+    record.slots().iter().map(line).collect()
 }
 
 fn name(request: &Request<'_>) -> &'static str {

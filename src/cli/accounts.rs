@@ -16,8 +16,12 @@ pub(super) fn list(config: Option<&Path>) -> Result<ExitCode, Failure> {
     let site = Site::load(config)?;
     for account in accounts::list(&site.keys()?)? {
         let generation = account.generation.map_or_else(|| "?".to_owned(), |n| n.to_string());
-        let set = account.password_set.map_or_else(|| "?".to_owned(), shown_time);
-        say(format_args!("{}  generation {generation}, password set {set}", account.user))?;
+        let set = match account.password_set {
+            Some(time) => format!("password set {}", shown_time(time)),
+            None if account.provisional => "provisional, waits for the first login".to_owned(),
+            None => "no password".to_owned(),
+        };
+        say(format_args!("{}  generation {generation}, {set}", account.user))?;
         if let Some(problem) = account.problem {
             say(format_args!("  problem: {problem}"))?;
         }

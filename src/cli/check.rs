@@ -9,7 +9,10 @@ use crate::delivery::{self, next_hop};
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::Pepper;
 use crate::keys::public::PublicFolder;
-use crate::lifecycle::accounts;
+use crate::keys::site_secrets::{load_provisional, load_recovery};
+use crate::keys::{Slot, SlotKind};
+use crate::lifecycle::accounts::{self, Account};
+use crate::lifecycle::secrets;
 use crate::seal::{Ring, SealingKey};
 
 use crate::sys::process;
@@ -46,13 +49,17 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("[users]", users(&config))?;
     lines.line("sealing key", sealing_key(&config))?;
     lines.line("pepper", or_hidden(pepper(&config)))?;
+    lines.line("provisional key", or_hidden(provisional_key(&config)))?;
+    lines.line("recovery key", or_hidden(recovery_key(&config)))?;
     lines.line("public keys", public_keys(&config))?;
     lines.line("[lmtp]", lmtp(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
         Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {
             lines.line("key records", key_records(&keys, &config))?;
-            for account in accounts::list(&keys)? {
+            let all = accounts::list(&keys)?;
+            lines.line("first logins", Ok(first_logins(&all)))?;
+            for account in all {
                 if let Some(problem) = account.problem {
                     let found = Failure::data(problem)
                         .hint("restore what is missing or older from the backup");
@@ -110,6 +117,39 @@ fn pepper(config: &Config) -> Result<String, Failure> {
     Ok(format!("pepper {}", pepper.id()))
 }
 
+fn provisional_key(config: &Config) -> Result<String, Failure> {
+    let path = &config.keys.provisional_key;
+    let Some(key) = load_provisional(path)? else {
+        return Ok(format!(
+            "{} is not there, which only `enroll --provisional` needs",
+            path.display()
+        ));
+    };
+    closed_to(path, 0o077)?;
+    Ok(format!("key {}", key.public_key()))
+}
+
+fn recovery_key(config: &Config) -> Result<String, Failure> {
+    let path = &config.keys.recovery_key;
+    if path.as_os_str().is_empty() {
+        return Ok("none: escrow is off".into());
+    }
+    let key = load_recovery(path)?;
+    // Who can write there can read everybody's mail from the next logins on.
+    closed_to(path, 0o022)?;
+    Ok(format!("escrow is on, with key {key}"))
+}
+
+fn first_logins(accounts: &[Account]) -> String {
+    match accounts.iter().filter(|account| account.provisional).count() {
+        0 => "no account is provisional".into(),
+        1 => "1 account is provisional: whoever has the provisional key opens its mail".into(),
+        waiting => format!(
+            "{waiting} accounts are provisional: whoever has the provisional key opens their mail"
+        ),
+    }
+}
+
 fn public_keys(config: &Config) -> Result<String, Failure> {
     let site = SealingKey::load(&config.keys.sealing_key)?;
     let path = PublicFolder::path_below(&config.keys.directory);
@@ -165,14 +205,22 @@ fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> 
         let error = format!("{} is open to others (mode {:o})", path.display(), private.mode);
         return Err(Failure::config(error).hint(format!("chmod 700 {}", path.display())));
     }
-    let pepper = Pepper::load(&config.keys.pepper)?.id();
+    let secrets = secrets::load(&config.keys)?;
+    let pepper = secrets.pepper.id();
+    let provisional = secrets.provisional.map(|key| key.public_key().to_string());
     let users = keys.users()?;
     for user in &users {
         // What cannot be read is told for each user.
         let Ok(Some(record)) = keys.record(user) else { continue };
-        if let Some(other) = record.peppers().find(|needed| *needed != pepper) {
+        let mut peppers = record.slots().iter().filter_map(Slot::pepper);
+        if let Some(other) = peppers.find(|needed| *needed != pepper) {
             let error = format!("the password of {user} needs pepper {other}, not {pepper}");
             return Err(Failure::config(error).hint("restore the pepper from the backup"));
+        }
+        let mut waiting = record.slots().iter().filter(|slot| slot.kind() == SlotKind::Provisional);
+        if let Some(slot) = waiting.find(|slot| Some(slot.public()) != provisional.as_deref()) {
+            let error = format!("{user} needs provisional key {}", slot.public());
+            return Err(Failure::config(error).hint("restore that key from the backup"));
         }
     }
     Ok(format!("{} users", users.len()))

@@ -16,8 +16,8 @@ use crate::keys::files::DirectoryError;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::keys::pepper::PepperError;
 use crate::keys::site_secrets::SecretsError;
+use crate::lifecycle::error::LoginError;
 use crate::lifecycle::setup::SetupError;
-use crate::lifecycle::unlock::LoginError;
 use crate::seal::{SignatureError, SiteKeyError, UnsealError};
 use crate::service::ListenError;
 use crate::sys::file::FileError;
@@ -267,6 +267,7 @@ impl From<SetupError> for Failure {
         match error {
             SetupError::File(error) => error.into(),
             SetupError::Pepper(error) => error.into(),
+            SetupError::Secrets(error) => error.into(),
             SetupError::SiteKey(error) => error.into(),
             SetupError::Site(error) => error.into(),
             SetupError::NoMarker(_) => Self::new(status::CANNOT_CREATE, &error)
@@ -295,6 +296,13 @@ impl From<DirectoryError> for Failure {
             }
             DirectoryError::Changed(_) => Self::temporary(error)
                 .hint("this command changed nothing; see who did, and run it again"),
+            DirectoryError::RolledBack(ref user) => {
+                let hint = format!(
+                    "restore the newer record from the backup; if it is lost, move public/{user} away: \
+                     mail that is sealed to its key stays sealed"
+                );
+                Self::data(error).hint(hint)
+            }
             DirectoryError::AfterWrite { .. } => Self::temporary(error)
                 .hint("nothing new holds; mend the command, then run this again"),
         }
@@ -310,14 +318,32 @@ impl From<LoginError> for Failure {
                 .hint(format!(
                 "its own password publishes it; `nightsafe remove {user}` gives up what is sealed to it"
             )),
-            LoginError::Diverged(user) => {
-                failure.hint(format!("nightsafe passwd {user}, with the old password"))
-            }
-            LoginError::Provisional(_) => failure.hint("let the user log in once"),
+            LoginError::Diverged(user) => failure.hint(format!(
+                "`nightsafe passwd {user}` with the old password, or `nightsafe recovery use {user}`"
+            )),
+            LoginError::Provisional(user) => failure.hint(format!(
+                "the first login locks them; or nightsafe enroll {user}, with the login password"
+            )),
+            LoginError::NoProvisionalKey => Self { status: status::CONFIG, ..failure }
+                .hint("`nightsafe setup` makes the file that [keys] provisional_key names"),
             LoginError::NotTheLoginPassword(_) => failure,
+            LoginError::MistypedCode => Self { status: status::NO_INPUT, ..failure }
+                .hint("it begins with \"recovery-\"; hyphens, spaces and upper case do not matter"),
             LoginError::PrintedCode => Self { status: status::NO_INPUT, ..failure },
+            LoginError::BadName | LoginError::Kept { .. } => {
+                Self { status: status::USAGE, ..failure }
+            }
+            LoginError::NameTaken { .. } => Self { status: status::CANNOT_CREATE, ..failure }
+                .hint("choose another name, or remove that one first"),
+            LoginError::NoSlot { user, .. } => Self { status: status::USAGE, ..failure }
+                .hint(format!("nightsafe slot list {user}")),
             LoginError::Unlock { cause, .. } => match cause {
                 UnlockError::WrongPassword | UnlockError::NoPassword => failure,
+                UnlockError::WrongCode => failure.hint("each recovery code is good for one use"),
+                UnlockError::OtherProvisionalKey { .. } => {
+                    Self { status: status::CONFIG, ..failure }
+                        .hint("[keys] provisional_key must be the one of the time of `enroll --provisional`")
+                }
                 UnlockError::OtherPepper { .. } => Self { status: status::CONFIG, ..failure }
                     .hint("[keys] pepper must be the one of the time when the user enrolled"),
                 UnlockError::Damaged => {

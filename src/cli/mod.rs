@@ -14,8 +14,11 @@ mod inspect;
 mod lmtp;
 mod passwd;
 mod password;
+mod recovery;
+mod rotate;
 mod setup;
 mod site;
+mod slot;
 mod unlock;
 mod unseal;
 mod usage;
@@ -59,6 +62,9 @@ fn run(usage: Usage) -> Result<ExitCode, Failure> {
         Command::Setup(arguments) => setup::run(config, &arguments),
         Command::Enroll(arguments) => enroll::run(config, &arguments),
         Command::Passwd(arguments) => passwd::run(config, &arguments),
+        Command::Rotate(arguments) => rotate::run(config, &arguments),
+        Command::Slot(arguments) => slot::run(config, &arguments.action),
+        Command::Recovery(arguments) => recovery::run(config, &arguments.action),
         Command::List => accounts::list(config),
         Command::Remove(arguments) => accounts::remove(config, &arguments),
         Command::Rename(arguments) => accounts::rename(config, &arguments),

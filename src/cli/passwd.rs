@@ -15,15 +15,13 @@ pub(super) fn run(config: Option<&Path>, arguments: &Passwd) -> Result<ExitCode,
     let site = Site::load(config)?;
     let user = site.user(&arguments.user)?;
     let (old, new) = (arguments.password_file.as_deref(), arguments.new_password_file.as_deref());
-    let stdin = Some(Path::new("-"));
-    if old == stdin && new == stdin {
-        return Err(Failure::argument(
-            "standard input cannot be both the old and the new password",
-        ));
-    }
+    password::not_both(old, new, "the old and the new password")?;
     let (keys, secrets) = (site.keys()?, site.secrets()?);
-    let old = password::ask(old, user.as_str())?;
-    let new = password::ask_new(new, user.as_str())?;
+    let (old, new) = if arguments.stdin {
+        password::two_from_stdin()?
+    } else {
+        (password::ask(old, user.as_str())?, password::ask_new(new, user.as_str())?)
+    };
     change(&keys, &user, old.expose(), new.expose(), &secrets, clock::now())?;
     say(format_args!("password of {user} changed"))?;
     Ok(ExitCode::SUCCESS)

@@ -2,10 +2,11 @@
 //! octets; nothing about them is changed but one line end at the end of a file.
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use crate::keys::code::Code;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::secret::SecretBytes;
 
@@ -33,11 +34,60 @@ pub(super) fn ask_new(file: Option<&Path>, user: &str) -> Result<SecretBytes, Fa
     }
 }
 
+/// Two files of which only one can be standard input.
+pub(super) fn not_both(
+    one: Option<&Path>,
+    other: Option<&Path>,
+    what: &str,
+) -> Result<(), Failure> {
+    let stdin = Some(Path::new("-"));
+    if one == stdin && other == stdin {
+        return Err(Failure::argument(format!("standard input cannot be both {what}")));
+    }
+    Ok(())
+}
+
+/// The recovery code of `user`, as it was typed.
+pub(super) fn ask_code(file: Option<&Path>, user: &str) -> Result<SecretBytes, Failure> {
+    match file {
+        Some(file) => from_file(file),
+        None => from_terminal(&format!("Recovery code of {user}: ")),
+    }
+}
+
+/// An old and a new password from standard input, each with a NUL behind it; the last may be missing.
+pub(super) fn two_from_stdin() -> Result<(SecretBytes, SecretBytes), Failure> {
+    let both = stdin().and_then(|stdin| read_at_most(stdin, 2 * MAX_PASSWORD_BYTES + 2));
+    let both =
+        both.map_err(|cause| Failure::no_input(format!("cannot read standard input: {cause}")))?;
+    split_at_nul(&both)
+}
+
+fn split_at_nul(both: &SecretBytes) -> Result<(SecretBytes, SecretBytes), Failure> {
+    let text = both.expose().strip_suffix(b"\0").unwrap_or(both.expose());
+    let mut pieces = text.split(|byte| *byte == 0);
+    let (Some(old), Some(new), None) = (pieces.next(), pieces.next(), pieces.next()) else {
+        return Err(Failure::no_input(
+            "standard input is not an old password, a NUL, a new password",
+        ));
+    };
+    if old.len().max(new.len()) > MAX_PASSWORD_BYTES {
+        return Err(Failure::password_too_long());
+    }
+    Ok((SecretBytes::from(old.to_vec()), SecretBytes::from(new.to_vec())))
+}
+
+/// Prints a code, this once.
+pub(super) fn print_code(code: &Code) -> Result<(), Failure> {
+    let text = code.to_text();
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.expose()).and_then(|()| out.write_all(b"\n"));
+    written.and_then(|()| out.flush()).map_err(|cause| Failure::output(&cause))
+}
+
 fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
     let (name, read) = if path == Path::new("-") {
-        // Not through std's buffer, which nobody wipes.
-        let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-        ("standard input".to_owned(), stdin.and_then(read))
+        ("standard input".to_owned(), stdin().and_then(read))
     } else {
         (path.display().to_string(), File::open(path).and_then(read))
     };
@@ -46,19 +96,29 @@ fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
     password.ok_or_else(Failure::password_too_long)
 }
 
+/// Not through std's buffer, which nobody wipes.
+fn stdin() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// `None` for one that is too long.
 fn read(input: impl Read) -> io::Result<Option<SecretBytes>> {
-    // One buffer of the largest size, so that no copy is left behind by growing.
-    let mut bytes = Vec::with_capacity(MAX_PASSWORD_BYTES + 3);
-    let read = input.take(MAX_PASSWORD_BYTES as u64 + 3).read_to_end(&mut bytes);
-    let mut password = SecretBytes::from(bytes);
-    read?;
+    let mut password = read_at_most(input, MAX_PASSWORD_BYTES + 2)?;
     let text = password.expose();
     let line =
         text.strip_suffix(b"\n").map_or(text, |line| line.strip_suffix(b"\r").unwrap_or(line));
     let len = line.len();
     password.truncate(len);
     Ok((len <= MAX_PASSWORD_BYTES).then_some(password))
+}
+
+/// One octet more than `most` shows that there is more.
+fn read_at_most(input: impl Read, most: usize) -> io::Result<SecretBytes> {
+    // One buffer of the largest size, so that no copy is left behind by growing.
+    let mut bytes = Vec::with_capacity(most + 1);
+    let read = input.take(most as u64 + 1).read_to_end(&mut bytes);
+    let bytes = SecretBytes::from(bytes);
+    read.map(|_| bytes)
 }
 
 fn from_terminal(prompt: &str) -> Result<SecretBytes, Failure> {
@@ -78,6 +138,22 @@ fn from_terminal(prompt: &str) -> Result<SecretBytes, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_passwords_with_nuls() {
+        let split = |text: &[u8]| split_at_nul(&SecretBytes::from(text.to_vec())).ok();
+        for text in [&b"old\0new\0"[..], b"old\0new"] {
+            let (old, new) = split(text).unwrap();
+            assert_eq!((old.expose(), new.expose()), (&b"old"[..], &b"new"[..]));
+        }
+        // A line end is part of a password here.
+        assert_eq!(split(b"old\0new\n\0").unwrap().1.expose(), b"new\n");
+        for wrong in [&b""[..], b"old", b"old\0", b"old\0new\0more\0", b"old\0new\0\0"] {
+            assert!(split(wrong).is_none(), "{wrong:?}");
+        }
+        let long = [&vec![b'x'; MAX_PASSWORD_BYTES + 1][..], b"\0new\0"].concat();
+        assert!(split(&long).is_none());
+    }
 
     #[test]
     fn one_line_end_is_dropped() {

@@ -14,24 +14,31 @@ use super::usage::Setup;
 pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, Failure> {
     let keys = Config::load(config)?.keys;
     let group = arguments.delivery_group.as_deref().map(group_number).transpose()?;
-    for (path, is_new) in setup(&keys.directory, &keys.pepper, &keys.sealing_key, group)? {
+    for (path, is_new) in setup(&keys, group)? {
         say(format_args!("{} {}", if is_new { "made    " } else { "is there" }, path.display()))?;
     }
     if group.is_none() {
         say(format_args!("no --delivery-group: only the user who runs this can deliver"))?;
     }
     say(format_args!(""))?;
-    say(format_args!("Back up, apart from the mail and the pepper apart from the keys:"))?;
+    say(format_args!(
+        "Back up, apart from the mail, and the pepper and the provisional key apart from the keys:"
+    ))?;
     let ring = Ring::path_beside(&keys.sealing_key);
     let secrets = [
         (&keys.directory, "without it no mail can be read"),
         (&keys.pepper, "without it no password unlocks anything"),
+        (&keys.provisional_key, "without it nobody's keys unlock who has not logged in yet"),
         (&keys.sealing_key, "signs what is sealed"),
         (&ring, "verifies what was sealed"),
     ];
     for (path, why) in secrets {
         say(format_args!("  {}\n      {why}", path.display()))?;
     }
+    say(format_args!(
+        "Key records change with every password: back up the key directory more often than the mail,\n\
+         or at each change ([keys] after_write). One older than the mail does not open all of it."
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Usage {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make the key directory, the pepper and the sealing key
+    /// Make the key directory, the pepper, the provisional key and the sealing key
     Setup(Setup),
     /// Make a user's key pair; mail to the user is sealed from then on
     Enroll(Enroll),
@@ -41,6 +41,12 @@ pub(super) enum Command {
     Rename(Rename),
     /// Change the password that unlocks a user's keys
     Passwd(Passwd),
+    /// App passwords and recovery codes: other ways to a user's keys
+    Slot(Slots),
+    /// Make a new key pair for later mail
+    Rotate(Rotate),
+    /// The way back to a user's keys when the password is lost
+    Recovery(Recovery),
     /// Take a message on standard input, seal it, and hand it on (MTA pipe transport)
     Deliver(Deliver),
     /// Serve LMTP before the mail store: seal every message and hand it on (pre-delivery hook)
@@ -80,12 +86,28 @@ pub(super) struct Setup {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A provisional account needs no password: its mail is sealed at once, and the first login locks its keys
+under the login password. Until then whoever has the site's provisional key can open its mail. With a
+list, who is enrolled already is left alone.
+
 Examples:
   nightsafe enroll alice@example.org
-  pass show mail/alice | nightsafe enroll alice@example.org --password-file -")]
+  nightsafe enroll alice@example.org --recovery-code
+  pass show mail/alice | nightsafe enroll alice@example.org --password-file -
+  nightsafe enroll --provisional --from users")]
 pub(super) struct Enroll {
     /// The login name or address
-    pub(super) user: String,
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub(super) user: Option<String>,
+    /// Print a recovery code, this once: it unlocks the keys when the password is lost
+    #[arg(long, conflicts_with = "provisional")]
+    pub(super) recovery_code: bool,
+    /// Without a password, until the first login
+    #[arg(long, conflicts_with = "password_file")]
+    pub(super) provisional: bool,
+    /// Everybody in FILE, one name in each line, from standard input for "-"
+    #[arg(long, value_name = "FILE", requires = "provisional")]
+    pub(super) from: Option<PathBuf>,
     #[command(flatten)]
     pub(super) password: PasswordFile,
 }
@@ -156,7 +178,9 @@ pub(super) struct Rename {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Either the old or the new password unlocks the keys, whatever happens meanwhile. No mail is sealed
-again.")]
+again. Where the old password has become known, rotate the keys, too.
+
+--stdin is what PostfixAdmin's mailbox_postpassword_script gets.")]
 pub(super) struct Passwd {
     /// The login name or address
     pub(super) user: String,
@@ -166,6 +190,97 @@ pub(super) struct Passwd {
     /// Read the new password from NEW, from standard input for "-"
     #[arg(long, value_name = "NEW")]
     pub(super) new_password_file: Option<PathBuf>,
+    /// Read both from standard input: the old one, a NUL, the new one, a NUL
+    #[arg(long, conflicts_with_all = ["password_file", "new_password_file"])]
+    pub(super) stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Slots {
+    #[command(subcommand)]
+    pub(super) action: SlotAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SlotAction {
+    /// List a user's slots
+    List(User),
+    /// Make an app password or a recovery code; it is printed this once
+    Add(AddSlot),
+    /// Remove an app password or a recovery code, and rotate the keys
+    Remove(RemoveSlot),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").args(["app", "recovery_code"]).required(true),
+    after_help = "\
+An app password opens the mail of one program or device, and can be removed by itself. A recovery code is
+good for one use and takes the place of the one before.
+
+Examples:
+  nightsafe slot add alice@example.org --app phone
+  nightsafe slot add alice@example.org --recovery-code"
+)]
+pub(super) struct AddSlot {
+    /// The login name or address
+    pub(super) user: String,
+    /// An app password called NAME
+    #[arg(long, value_name = "NAME")]
+    pub(super) app: Option<String>,
+    /// A recovery code
+    #[arg(long)]
+    pub(super) recovery_code: bool,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveSlot {
+    /// The login name or address
+    pub(super) user: String,
+    /// Its id or its name, as `slot list` shows them
+    pub(super) slot: String,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Whoever has an old password or a removed app password, and an old copy of the key record, opens no mail
+that comes after. Older mail stays readable.")]
+pub(super) struct Rotate {
+    /// The login name or address
+    pub(super) user: String,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Recovery {
+    #[command(subcommand)]
+    pub(super) action: RecoveryAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecoveryAction {
+    /// Set a new password with a recovery code, which is used up, and rotate the keys
+    Use(UseCode),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UseCode {
+    /// The login name or address
+    pub(super) user: String,
+    /// Read the recovery code from FILE, from standard input for "-"
+    #[arg(long, value_name = "FILE")]
+    pub(super) code_file: Option<PathBuf>,
+    /// Read the new password from NEW, from standard input for "-"
+    #[arg(long, value_name = "NEW")]
+    pub(super) new_password_file: Option<PathBuf>,
+    /// Print the next recovery code, this once
+    #[arg(long)]
+    pub(super) recovery_code: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,8 @@ pub enum RecordError {
     Kdf,
     /// A slot's public key is of no use.
     BadSlotKey,
+    /// It cannot hold more of these.
+    Full(&'static str),
 }
 
 impl fmt::Display for RecordError {
@@ -28,7 +30,8 @@ impl fmt::Display for RecordError {
             }
             Self::OtherUser => f.write_str("is another user's key record"),
             Self::Kdf => f.write_str("not enough memory for argon2id"),
-            Self::BadSlotKey => f.write_str("a slot of it has a key of no use"),
+            Self::BadSlotKey => f.write_str("has a slot with a key of no use"),
+            Self::Full(what) => write!(f, "can hold no more {what}"),
         }
     }
 }
@@ -49,10 +52,26 @@ pub enum UnlockError {
         /// The id of the one that was given.
         found: String,
     },
+    /// No slot takes this code: it is used up, replaced, or somebody else's.
+    WrongCode,
+    /// The provisional key is another.
+    OtherProvisionalKey {
+        /// The public half of the one in the record.
+        wanted: String,
+        /// The public half of the site's, if it has one.
+        found: Option<String>,
+    },
     /// The password is right, and the record was altered.
     Damaged,
     /// There is no memory for Argon2.
     OutOfMemory,
+}
+
+impl UnlockError {
+    /// The same of somebody who gave a code.
+    pub(super) fn of_code(self) -> Self {
+        if self == Self::WrongPassword { Self::WrongCode } else { self }
+    }
 }
 
 impl fmt::Display for UnlockError {
@@ -62,6 +81,13 @@ impl fmt::Display for UnlockError {
             Self::NoPassword => f.write_str("no slot takes a password"),
             Self::OtherPepper { wanted, found } => {
                 write!(f, "the key record needs pepper {wanted}, and this one is {found}")
+            }
+            Self::WrongCode => f.write_str("the code is used up, replaced, or somebody else's"),
+            Self::OtherProvisionalKey { wanted, found: Some(found) } => {
+                write!(f, "the key record needs provisional key {wanted}, and this one is {found}")
+            }
+            Self::OtherProvisionalKey { wanted, found: None } => {
+                write!(f, "the key record needs provisional key {wanted}, and there is none")
             }
             Self::Damaged => f.write_str("the key record was altered or is damaged"),
             Self::OutOfMemory => f.write_str("not enough memory for argon2id"),

@@ -12,12 +12,15 @@ use crate::sys::file::{FileError, Folder, Lock, Ownership, Version};
 use crate::user::User;
 
 use super::after_write::{AfterWrite, SiteCommand};
+use super::change::Change;
 use super::error::RecordError;
 use super::public::{PublicError, PublicFolder, PublicHalf};
 use super::record::Record;
+use super::root::RootKey;
 use super::site::{self, SiteError};
 
-const MAX_RECORD_BYTES: u64 = 1024 * 1024;
+/// The largest record, in octets.
+pub const MAX_RECORD_BYTES: u64 = 1024 * 1024;
 /// Where removed keys are kept, below the private folder. A dot: no user has such a name.
 pub const ARCHIVE: &str = ".archive";
 
@@ -95,7 +98,7 @@ impl KeyDirectory {
             return Ok(None);
         };
         let record = Record::parse(user, bytes.expose());
-        record.map(Some).map_err(|cause| DirectoryError::Record(self.path_of(user), cause))
+        record.map(Some).map_err(|cause| self.bad_record(user, cause))
     }
 
     /// Which version of the user's record is there; `None` for a user who has none. Costs one system
@@ -119,22 +122,37 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// [`DirectoryError::Exists`] where the user has one; or what was in the way.
-    pub fn create_record(&self, user: &User, record: &Record) -> Result<(), DirectoryError> {
+    pub fn create_record(&self, user: &User, change: Change) -> Result<Record, DirectoryError> {
+        let (record, _) = change.finish().map_err(|cause| self.bad_record(user, cause))?;
         let _lock = self.lock()?;
         if self.private.has(user.as_str())? || self.public.folder().has(user.as_str())? {
             return Err(DirectoryError::Exists(user.clone()));
         }
         self.private.create(user.as_str(), &record.to_file(), 0o600)?;
         self.after_write(user)?;
-        self.put_public(user, record)
+        self.put_public(user, &record)?;
+        Ok(record)
     }
 
-    /// Puts `record` in the place of `expected`.
+    /// Puts what `change` made of `expected` in its place and publishes its public half: the record as it
+    /// is now, and its root key.
     ///
     /// # Errors
     /// [`DirectoryError::Changed`] where somebody else wrote it meanwhile; the record is then as he
-    /// left it. Where `after_write` fails, `expected` is put back.
-    pub fn replace_record(
+    /// left it. [`DirectoryError::RolledBack`] where the change rotates and a newer key than this record
+    /// knows is in use. Where `after_write` fails, `expected` is put back.
+    pub fn apply(
+        &self,
+        user: &User,
+        change: Change,
+        expected: &Record,
+    ) -> Result<(Record, RootKey), DirectoryError> {
+        let (record, root) = change.finish().map_err(|cause| self.bad_record(user, cause))?;
+        self.replace_record(user, &record, expected)?;
+        Ok((record, root))
+    }
+
+    fn replace_record(
         &self,
         user: &User,
         record: &Record,
@@ -144,12 +162,28 @@ impl KeyDirectory {
         if self.record(user)?.as_ref() != Some(expected) {
             return Err(DirectoryError::Changed(user.clone()));
         }
-        self.private.replace(user.as_str(), &record.to_file(), 0o600)?;
-        let after = self.after_write(user);
-        if after.is_err() {
-            self.private.replace(user.as_str(), &expected.to_file(), 0o600)?;
+        let half = |record: &Record| record.public().map_err(|cause| self.bad_record(user, cause));
+        let (old, new) = (half(expected)?, half(record)?);
+        let rotates = new.generation != old.generation;
+        // A public half that cannot be read is replaced by one that can.
+        let published = self.public(user).ok().flatten();
+        let rolled_back = published.is_some_and(|published| old.is_older_than(&published));
+        if rotates && rolled_back {
+            return Err(DirectoryError::RolledBack(user.clone()));
         }
-        after
+        self.private.replace(user.as_str(), &record.to_file(), 0o600)?;
+        if let Err(error) = self.after_write(user) {
+            self.private.replace(user.as_str(), &expected.to_file(), 0o600)?;
+            return Err(error);
+        }
+        if rolled_back {
+            return Ok(());
+        }
+        match self.put_public(user, record) {
+            // The same key, and an older count of writes, which the next write mends.
+            Err(_) if !rotates => Ok(()),
+            put => put,
+        }
     }
 
     /// Publishes the public half of a record that an interrupted enrolment left without.
@@ -230,9 +264,13 @@ impl KeyDirectory {
         self.private.path().join(user.as_str())
     }
 
+    /// A record that is of no use, with its path.
+    pub fn bad_record(&self, user: &User, cause: RecordError) -> DirectoryError {
+        DirectoryError::Record(self.path_of(user), cause)
+    }
+
     fn put_public(&self, user: &User, record: &Record) -> Result<(), DirectoryError> {
-        let half =
-            record.public().map_err(|cause| DirectoryError::Record(self.path_of(user), cause))?;
+        let half = record.public().map_err(|cause| self.bad_record(user, cause))?;
         let folder = self.public.folder();
         // Whoever may look into the folder may read what is in it, and nobody else.
         let mode = 0o644 & (folder.ownership()?.mode | 0o600);
@@ -271,6 +309,8 @@ pub enum DirectoryError {
     Unknown(User),
     /// The record was written by somebody else meanwhile.
     Changed(User),
+    /// The record is older than the public half in use: a new key pair would not be a newer one.
+    RolledBack(User),
     /// The site's command did not succeed: nothing new holds.
     AfterWrite {
         /// The command.
@@ -304,6 +344,9 @@ impl fmt::Display for DirectoryError {
             Self::Unknown(user) => write!(f, "user {user} is not enrolled"),
             Self::Changed(user) => {
                 write!(f, "the key record of {user} was changed by somebody else meanwhile")
+            }
+            Self::RolledBack(user) => {
+                write!(f, "the key record of {user} is older than the public key in use")
             }
             Self::AfterWrite { program, path, problem } => {
                 let path = path.display();

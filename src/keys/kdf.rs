@@ -1,7 +1,10 @@
-//! A password to a key: Argon2id (RFC 9106) with the site's pepper.
+//! A secret to a key: a password by Argon2id (RFC 9106) with the site's pepper, a printed code by HKDF
+//! (RFC 5869).
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use crate::secret::Secret;
 
@@ -55,4 +58,10 @@ pub(super) fn argon2id(
     let argon =
         Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)?;
     Secret::fill_with(|out| argon.hash_password_into(password, salt, out))
+}
+
+/// Derives 32 octets from the random bits of a printed code.
+pub(super) fn hkdf(code: &[u8], salt: &[u8]) -> Secret<32> {
+    let (mut derived, _) = Hkdf::<Sha256>::extract(Some(salt), code);
+    Secret::take(derived.as_mut())
 }

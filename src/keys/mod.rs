@@ -5,7 +5,10 @@
 //! written unlocked.
 
 pub mod after_write;
+mod body;
 pub mod cached;
+pub mod change;
+pub mod code;
 pub mod directory;
 pub mod error;
 pub mod files;
@@ -14,10 +17,12 @@ pub mod notice;
 pub mod pepper;
 pub mod public;
 pub mod record;
+mod root;
 mod sealed;
 mod site;
 pub mod site_secrets;
 mod slot;
 
+pub use root::RootKey;
 pub use site::{MARKER, SiteError, new_site};
-pub use slot::{SlotKind, SlotState};
+pub use slot::{MAX_SLOT_NAME_CHARS, Slot, SlotKind, SlotState, is_slot_name};

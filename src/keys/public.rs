@@ -21,21 +21,31 @@ pub struct PublicHalf {
     pub key: PublicKey,
     /// Which of the user's key pairs it is, counted from 1.
     pub generation: u64,
+    /// Which write of the key record it was published with; 0 where that was not noted.
+    pub record: u64,
 }
 
 impl PublicHalf {
     pub(super) fn to_file(&self, user: &User) -> String {
-        format!("{COMMENT} of {user}, generation {}\n{}\n", self.generation, self.key)
+        let Self { key, generation, record } = self;
+        format!("{COMMENT} of {user}, generation {generation}, record {record}\n{key}\n")
+    }
+
+    /// Whether `other` was published later.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        (self.generation, self.record) < (other.generation, other.record)
     }
 
     fn parse(user: &User, bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let comment = format!("{COMMENT} of {user}, generation ");
-        let generation = text.lines().find_map(|line| line.strip_prefix(comment.as_str()))?;
+        let counted = text.lines().find_map(|line| line.strip_prefix(comment.as_str()))?;
+        let (generation, record) = counted.split_once(", record ").unwrap_or((counted, "0"));
         let mut keys = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let key = keys.next()?.parse().ok()?;
         let only = keys.next().is_none();
-        only.then_some(Self { key, generation: generation.parse().ok()? })
+        let (generation, record) = (generation.parse().ok()?, record.parse().ok()?);
+        only.then_some(Self { key, generation, record })
     }
 }
 

@@ -1,79 +1,40 @@
 //! The key record of one user: a random root key seals the private keys, slots unlock the root key,
-//! and a MAC under the root key covers all of it.
+//! and a MAC under the root key covers all of it. How one becomes the next: [`super::change`].
 
-use std::collections::HashSet;
 use std::fmt;
 
-use encodify::base64::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
-use crate::age::{PublicKey, SecretKey};
-use crate::secret::Secret;
+use crate::age::SecretKey;
 use crate::user::User;
 
+use super::body::Body;
+use super::code::{Code, CodeKind};
 use super::error::{RecordError, UnlockError};
 use super::kdf::Cost;
-use super::pepper::Pepper;
+use super::notice::Notice;
 use super::public::PublicHalf;
-use super::sealed::{self, FORMAT, Place};
+use super::root::RootKey;
+use super::sealed::FORMAT;
 use super::site_secrets::SiteSecrets;
 use super::slot::{Slot, SlotKind, SlotState};
-
-/// How many slots a record may have.
-const MAX_SLOTS: usize = 64;
-/// How many of them may cost an Argon2 run at a login: the active, a pending and a retiring one.
-const MAX_PASSWORD_SLOTS: usize = 3;
-/// How many key pairs a user may have had.
-const MAX_KEYS: usize = 1024;
 
 /// A record as it is written: JSON, what the MAC covers apart from the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    record: Body,
+    #[serde(rename = "record")]
+    pub(super) body: Body,
     /// The names the user bore later, the present one last. Outside the MAC: a postmaster renames
     /// accounts without knowing their passwords.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    renamed: Vec<String>,
-    mac: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    format: String,
-    /// The name at enrolment, to which everything sealed is bound.
-    user: String,
-    /// Counts the writes of this record.
-    version: u64,
-    /// Newest first; older ones stay, for older mail.
-    keys: Vec<PrivateKey>,
-    slots: Vec<Slot>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PrivateKey {
-    /// Counts the user's key pairs from 1.
-    generation: u64,
-    /// Seconds since 1970.
-    created: u64,
-    public: String,
-    /// The X25519 scalar under the root key.
-    sealed: String,
-}
-
-impl PrivateKey {
-    fn item(&self) -> String {
-        format!("key {}", self.generation)
-    }
+    pub(super) renamed: Vec<String>,
+    pub(super) mac: String,
 }
 
 /// A user's keys, unlocked. The copies are wiped with it.
 pub struct Unlocked {
-    root: Secret<32>,
+    root: RootKey,
     slot: String,
     kind: SlotKind,
     state: SlotState,
@@ -98,45 +59,23 @@ impl Unlocked {
         self.kind
     }
 
-    /// The state of that slot.
+    /// The state of that slot when it unlocked.
     pub fn state(&self) -> SlotState {
         self.state
+    }
+
+    /// What changes to the record need.
+    pub fn root(&self) -> &RootKey {
+        &self.root
+    }
+
+    /// The same without the private keys.
+    pub fn into_root(self) -> RootKey {
+        self.root
     }
 }
 
 impl Record {
-    /// A new user's record with one password slot, at `now` seconds after 1970.
-    ///
-    /// # Errors
-    /// When Argon2 has no memory.
-    pub fn create(
-        user: &User,
-        password: &[u8],
-        pepper: &Pepper,
-        now: u64,
-    ) -> Result<Self, RecordError> {
-        let root = Secret::random();
-        let slot = Slot::for_password(user, password, pepper, &root, now)?;
-        let key = SecretKey::generate();
-        let public = key.public_key();
-        let mut made = PrivateKey {
-            generation: 1,
-            created: now,
-            public: public.to_string(),
-            sealed: String::new(),
-        };
-        let place = Place { user, item: &made.item(), public: &public };
-        made.sealed = sealed::seal(&private_keys(&root), &place, key.expose());
-        let body = Body {
-            format: FORMAT.to_owned(),
-            user: user.to_string(),
-            version: 1,
-            keys: vec![made],
-            slots: vec![slot],
-        };
-        Ok(Self { mac: mac(&root, &body), record: body, renamed: Vec::new() })
-    }
-
     /// Reads the record of `user`.
     ///
     /// # Errors
@@ -155,28 +94,12 @@ impl Record {
             return Err(RecordError::OtherFormat(peek.record.format.chars().take(64).collect()));
         }
         let parsed: Self = serde_json::from_slice(bytes).map_err(|_| RecordError::Malformed)?;
-        let keys = parsed.record.keys.iter();
-        let slots = &parsed.record.slots;
-        let passwords = slots.iter().filter(|slot| slot.kind == SlotKind::Password);
-        let ids: HashSet<&str> = slots.iter().map(|slot| slot.id.as_str()).collect();
-        let well_formed = parsed.names().is_some()
-            && slots.len() <= MAX_SLOTS
-            && ids.len() == slots.len()
-            && passwords.count() <= MAX_PASSWORD_SLOTS
-            && keys.len() <= MAX_KEYS
-            && keys.clone().all(|key| key.public.parse::<PublicKey>().is_ok())
-            && keys
-                .zip(parsed.record.keys.iter().skip(1))
-                .all(|(a, b)| a.generation > b.generation)
-            && parsed.public_half().is_some()
-            && parsed.record.slots.iter().all(Slot::is_well_formed);
-        if !well_formed {
-            return Err(RecordError::Malformed);
+        let names = parsed.names().filter(|_| parsed.body.is_well_formed());
+        match names.as_deref().and_then(<[User]>::last) {
+            None => Err(RecordError::Malformed),
+            Some(name) if name != user => Err(RecordError::OtherUser),
+            Some(_) => Ok(parsed),
         }
-        if parsed.names().as_ref().and_then(|names| names.last()) != Some(user) {
-            return Err(RecordError::OtherUser);
-        }
-        Ok(parsed)
     }
 
     /// The record as it is written to its file.
@@ -189,7 +112,7 @@ impl Record {
 
     /// Every name the user has had, the present one last; `None` in a malformed record.
     fn names(&self) -> Option<Vec<User>> {
-        let names = std::iter::once(&self.record.user).chain(&self.renamed);
+        let names = std::iter::once(&self.body.user).chain(&self.renamed);
         names.map(|name| User::parse(name).ok()).collect()
     }
 
@@ -198,36 +121,35 @@ impl Record {
         self.names().unwrap_or_default()
     }
 
-    /// Counts the writes of this record.
+    /// Counts the writes of this record: an older copy has a lower number.
     pub fn version(&self) -> u64 {
-        self.record.version
+        self.body.version
     }
 
     /// How many key pairs the user has had.
     pub fn key_count(&self) -> usize {
-        self.record.keys.len()
+        self.body.keys.len()
     }
 
     /// The memory of the dearest Argon2 run that a login may cost, in KiB.
     pub fn memory_kib(&self) -> u32 {
-        let slots = self.record.slots.iter().map(Slot::memory_kib);
+        let slots = self.body.slots.iter().map(Slot::memory_kib);
         slots.max().unwrap_or(0).max(Cost::default().memory_kib)
     }
 
-    /// Which peppers the password slots need, by their ids.
-    pub fn peppers(&self) -> impl Iterator<Item = &str> {
-        self.record.slots.iter().map(Slot::pepper)
+    /// The slots, in the order in which they were made.
+    pub fn slots(&self) -> &[Slot] {
+        &self.body.slots
     }
 
-    /// The slots: id, kind, and when each was made, in seconds since 1970.
-    pub fn slots(&self) -> impl Iterator<Item = (&str, SlotKind, u64)> {
-        self.record.slots.iter().map(|slot| (slot.id.as_str(), slot.kind, slot.created))
+    /// Whether there is a slot of this kind.
+    pub fn has(&self, kind: SlotKind) -> bool {
+        self.body.slots.iter().any(|slot| slot.kind() == kind)
     }
 
-    /// The public half of the newest key; `None` in a malformed record.
-    fn public_half(&self) -> Option<PublicHalf> {
-        let newest = self.record.keys.first()?;
-        Some(PublicHalf { key: newest.public.parse().ok()?, generation: newest.generation })
+    /// What the user is to be told at the next login, oldest first.
+    pub fn notices(&self) -> &[Notice] {
+        &self.body.notices
     }
 
     /// The public half of the newest key.
@@ -235,69 +157,86 @@ impl Record {
     /// # Errors
     /// In a record without keys, which [`Record::parse`] refuses.
     pub fn public(&self) -> Result<PublicHalf, RecordError> {
-        self.public_half().ok_or(RecordError::Malformed)
+        self.body.public_half().ok_or(RecordError::Malformed)
     }
 
-    /// Unlocks the record with a password.
+    /// Unlocks the record with a password: an app password is tried on its own slot, anything else on
+    /// those for a password, the active one first.
     ///
     /// # Errors
     /// When the password or the pepper is another, or the record was altered.
     pub fn unlock(&self, password: &[u8], secrets: &SiteSecrets) -> Result<Unlocked, UnlockError> {
         let user = self.sealed_for()?;
+        if let Some(code) = Code::parse(password) {
+            // A recovery code is no password: it is used once, and not here.
+            let app = code.kind() == CodeKind::App;
+            let slot = self.slot_of(&code).filter(|_| app).ok_or(UnlockError::WrongPassword)?;
+            return self.opened(slot.unlock_with_code(&user, &code)?, slot);
+        }
+        let states = [SlotState::Active, SlotState::Pending, SlotState::Retiring];
         let mut problem = UnlockError::NoPassword;
-        for slot in self.record.slots.iter().filter(|slot| slot.kind == SlotKind::Password) {
+        for slot in states.into_iter().flat_map(|state| self.body.passwords(state)) {
             match slot.unlock(&user, password, &secrets.pepper) {
-                Ok(root) => return self.open_keys(&user, root, slot),
+                Ok(root) => return self.opened(root, slot),
                 Err(error) => problem = error,
             }
         }
         Err(problem)
     }
 
-    fn open_keys(
-        &self,
-        user: &User,
-        root: Secret<32>,
-        slot: &Slot,
-    ) -> Result<Unlocked, UnlockError> {
-        if !mac_is_right(&root, &self.record, &self.mac) {
-            return Err(UnlockError::Damaged);
-        }
-        let sealing = private_keys(&root);
-        let keys = self.record.keys.iter().map(|key| {
-            let public = key.public.parse().ok()?;
-            let place = Place { user, item: &key.item(), public: &public };
-            let scalar = sealed::open(&sealing, &place, &key.sealed)?;
-            let secret = SecretKey::from_scalar_bytes(Secret::copy_of(scalar.expose())?);
-            (secret.public_key() == public).then_some(secret)
-        });
-        let keys: Option<Vec<SecretKey>> = keys.collect();
-        let keys = keys.ok_or(UnlockError::Damaged)?;
-        Ok(Unlocked { root, slot: slot.id.clone(), kind: slot.kind, state: slot.state, keys })
-    }
-
-    /// The record with another password in the slot that `unlocked` came through. Nothing else
-    /// changes but the version.
+    /// Unlocks the record with a printed code of either kind.
     ///
     /// # Errors
-    /// When Argon2 has no memory.
-    pub fn with_password(
-        &self,
-        unlocked: &Unlocked,
-        password: &[u8],
-        pepper: &Pepper,
-        now: u64,
-    ) -> Result<Self, RecordError> {
-        let user = self.sealed_for().map_err(|_| RecordError::Malformed)?;
-        let fresh = Slot::for_password(&user, password, pepper, &unlocked.root, now)?;
-        let mut body = self.record.clone();
-        body.version += 1;
-        for slot in &mut body.slots {
-            if slot.id == unlocked.slot {
-                slot.clone_from(&fresh);
-            }
+    /// When it is none of this record's, or the record was altered.
+    pub fn unlock_with_code(&self, code: &Code) -> Result<Unlocked, UnlockError> {
+        let slot = self.slot_of(code).ok_or(UnlockError::WrongCode)?;
+        let root = slot.unlock_with_code(&self.sealed_for()?, code);
+        self.opened(root.map_err(UnlockError::of_code)?, slot)
+    }
+
+    /// Unlocks the record with the site's provisional key, for a user who never logged in.
+    ///
+    /// # Errors
+    /// When there is no such slot, the site has no such key or another, or the record was altered.
+    pub fn unlock_provisional(&self, secrets: &SiteSecrets) -> Result<Unlocked, UnlockError> {
+        let slot = self.body.slots.iter().find(|slot| slot.kind() == SlotKind::Provisional);
+        let slot = slot.ok_or(UnlockError::NoPassword)?;
+        let key = secrets.provisional.as_ref();
+        let Some(key) = key.filter(|key| key.public_key().to_string() == slot.public()) else {
+            let found = key.map(|key| key.public_key().to_string());
+            return Err(UnlockError::OtherProvisionalKey { wanted: slot.public().into(), found });
+        };
+        self.opened(slot.open(&self.sealed_for()?, key)?, slot)
+    }
+
+    fn slot_of(&self, code: &Code) -> Option<&Slot> {
+        let id = code.slot_id();
+        self.body.slots.iter().find(|slot| slot.id() == id)
+    }
+
+    fn opened(&self, root: RootKey, slot: &Slot) -> Result<Unlocked, UnlockError> {
+        if !self.is_under(&root) {
+            return Err(UnlockError::Damaged);
         }
-        Ok(Self { mac: mac(&unlocked.root, &body), record: body, renamed: self.renamed.clone() })
+        let user = self.sealed_for()?;
+        let keys: Option<Vec<SecretKey>> =
+            self.body.keys.iter().map(|key| key.open(&user, &root)).collect();
+        let keys = keys.ok_or(UnlockError::Damaged)?;
+        Ok(Unlocked { root, slot: slot.id().into(), kind: slot.kind(), state: slot.state(), keys })
+    }
+
+    /// The keys, by the root key that a change left.
+    ///
+    /// # Errors
+    /// When this is not the record of that root key, or has no slot `id`.
+    pub fn unlocked_by(&self, root: RootKey, id: &str) -> Result<Unlocked, UnlockError> {
+        let slot = self.body.slots.iter().find(|slot| slot.id() == id);
+        self.opened(root, slot.ok_or(UnlockError::Damaged)?)
+    }
+
+    /// Whether the record is as somebody wrote it who had this root key.
+    pub fn is_under(&self, root: &RootKey) -> bool {
+        root.has_made(&self.mac, &self.body.text())
     }
 
     /// The same record for a user who is called `name` from now on.
@@ -307,81 +246,88 @@ impl Record {
         renamed
     }
 
-    fn sealed_for(&self) -> Result<User, UnlockError> {
-        User::parse(&self.record.user).map_err(|_| UnlockError::Damaged)
+    /// The name that everything in it is bound to.
+    pub(super) fn sealed_for(&self) -> Result<User, UnlockError> {
+        User::parse(&self.body.user).map_err(|_| UnlockError::Damaged)
     }
-}
-
-/// What the private keys are sealed under. The root key itself is for deriving only.
-fn private_keys(root: &Secret<32>) -> Secret<32> {
-    sealed::derive(root.expose(), "private keys")
-}
-
-fn keyed(root: &Secret<32>, body: &Body) -> Option<Hmac<Sha256>> {
-    let key = sealed::derive(root.expose(), "record mac");
-    let mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?;
-    Some(mac.chain_update(serde_json::to_vec(body).ok()?))
-}
-
-fn mac(root: &Secret<32>, body: &Body) -> String {
-    let tag = keyed(root, body).map(|mac| mac.finalize().into_bytes());
-    STANDARD.encode(tag.unwrap_or_default())
-}
-
-fn mac_is_right(root: &Secret<32>, body: &Body, tag: &str) -> bool {
-    let tag = STANDARD.decode(tag).unwrap_or_default();
-    keyed(root, body).is_some_and(|mac| mac.verify_slice(&tag).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::change::Change;
+    use super::super::pepper::Pepper;
     use super::*;
 
     fn user(name: &str) -> User {
         User::parse(name).unwrap()
     }
 
+    fn secrets() -> SiteSecrets {
+        SiteSecrets { pepper: Pepper::generate(), provisional: None, recovery: None }
+    }
+
+    fn created(user: &User, password: &[u8], secrets: &SiteSecrets) -> Record {
+        let mut change = Change::enrolment(user, 1);
+        change.add_password(password, &secrets.pepper, SlotState::Active, 1).unwrap();
+        change.finish().unwrap().0
+    }
+
     #[test]
-    fn life_of_a_record() {
-        let (alice, pepper) = (user("alice"), Pepper::generate());
-        let record = Record::create(&alice, b"old", &pepper, 1).unwrap();
+    fn a_record_comes_back_and_unlocks() {
+        let (alice, secrets) = (user("alice"), secrets());
+        let record = created(&alice, b"pw", &secrets);
         let read = Record::parse(&alice, &record.to_file()).unwrap();
         assert_eq!(read, record);
-        let unlocked = read.unlock(b"old", &pepper).unwrap();
+        let unlocked = read.unlock(b"pw", &secrets).unwrap();
         assert_eq!(unlocked.keys[0].public_key(), record.public().unwrap().key);
-        assert_eq!(read.unlock(b"new", &pepper).unwrap_err(), UnlockError::WrongPassword);
+        assert_eq!((unlocked.kind(), unlocked.state()), (SlotKind::Password, SlotState::Active));
+        assert_eq!(read.unlock(b"other", &secrets).unwrap_err(), UnlockError::WrongPassword);
 
-        let changed = read.with_password(&unlocked, b"new", &pepper, 2).unwrap();
-        assert_eq!((changed.version(), changed.public()), (2, record.public()));
-        assert_eq!(changed.unlock(b"old", &pepper).unwrap_err(), UnlockError::WrongPassword);
-        let renamed = changed.renamed_to(&user("alice2"));
+        let renamed = read.renamed_to(&user("alice2"));
         let read = Record::parse(&user("alice2"), &renamed.to_file()).unwrap();
-        assert_eq!(read.unlock(b"new", &pepper).unwrap().keys.len(), 1);
+        assert_eq!(read.unlock(b"pw", &secrets).unwrap().keys.len(), 1);
         assert_eq!(read.all_names(), [user("alice"), user("alice2")]);
         assert_eq!(Record::parse(&alice, &renamed.to_file()), Err(RecordError::OtherUser));
 
-        let other = Pepper::generate();
-        assert!(matches!(read.unlock(b"new", &other), Err(UnlockError::OtherPepper { .. })));
+        let other = self::secrets();
+        assert!(matches!(read.unlock(b"pw", &other), Err(UnlockError::OtherPepper { .. })));
         assert!(!format!("{unlocked:?}{record:?}").contains("SECRET"));
     }
 
     #[test]
     fn nothing_can_be_changed_behind_the_mac() {
-        let (alice, pepper) = (user("alice"), Pepper::generate());
-        let record = Record::create(&alice, b"pw", &pepper, 1).unwrap();
-        let mut later = record.clone();
-        later.record.version = 7;
-        assert_eq!(later.unlock(b"pw", &pepper).unwrap_err(), UnlockError::Damaged);
-        let mut swapped = record.clone();
-        swapped.record.keys[0].sealed =
-            Record::create(&alice, b"pw", &pepper, 1).unwrap().record.keys[0].sealed.clone();
-        assert_eq!(swapped.unlock(b"pw", &pepper).unwrap_err(), UnlockError::Damaged);
+        let (alice, secrets) = (user("alice"), secrets());
+        let record = created(&alice, b"pw", &secrets);
+        let altered = |alter: &dyn Fn(&mut Record)| {
+            let mut altered = record.clone();
+            alter(&mut altered);
+            assert_ne!(altered, record);
+            altered.unlock(b"pw", &secrets).unwrap_err()
+        };
+        let other = created(&alice, b"pw", &secrets);
+        assert_eq!(altered(&|record| record.body.version = 7), UnlockError::Damaged);
+        assert_eq!(
+            altered(&|record| record.body.keys.clone_from(&other.body.keys)),
+            UnlockError::Damaged
+        );
+        let event = super::super::notice::Event::RecoveryCodeUsed;
+        let notice = Notice { at: 1, event };
+        assert_eq!(
+            altered(&|record| record.body.notices.push(notice.clone())),
+            UnlockError::Damaged
+        );
+        // A slot that somebody else put there unlocks his root key, and that is not the record's.
+        assert_eq!(
+            altered(&|record| record.body.slots.clone_from(&other.body.slots)),
+            UnlockError::Damaged
+        );
+        assert_eq!(altered(&|record| record.body.user = "bob".into()), UnlockError::WrongPassword);
     }
 
     #[test]
     fn bad_files_are_told_apart() {
         let alice = user("alice");
-        let record = Record::create(&alice, b"pw", &Pepper::generate(), 1).unwrap();
+        let record = created(&alice, b"pw", &secrets());
         let text = String::from_utf8(record.to_file()).unwrap();
         let parse = |text: &str| Record::parse(&alice, text.as_bytes()).unwrap_err();
         assert_eq!(parse(""), RecordError::Malformed);
@@ -389,13 +335,26 @@ mod tests {
             parse(&text.replace("record/1", "record/2")),
             RecordError::OtherFormat("nightsafe-record/2".into())
         );
-        assert_eq!(parse(&text.replace("\"version\"", "\"verse\"")), RecordError::Malformed);
-        assert_eq!(parse(&text.replace("65536", "999999999")), RecordError::Malformed);
+        for (good, bad) in [
+            ("\"version\"", "\"verse\""),
+            // KDF parameters that would exhaust the machine.
+            ("65536", "999999999"),
+            ("\"passes\": 3", "\"passes\": 17"),
+            ("\"lanes\": 1", "\"lanes\": 9"),
+            // A kind that does not go with its KDF, and a state that does not go with its kind.
+            ("\"kind\": \"password\"", "\"kind\": \"app\""),
+            ("\"kind\": \"password\"", "\"kind\": \"escrow\""),
+            ("\"state\": \"active\"", "\"state\": \"asleep\""),
+            ("\"state\": \"active\"", "\"state\": \"active\", \"name\": \"phone\""),
+            ("alice", "../al"),
+        ] {
+            assert!(text.contains(good), "{good}");
+            assert_eq!(parse(&text.replace(good, bad)), RecordError::Malformed, "{bad}");
+        }
         let mut doubled = record.clone();
-        doubled.record.slots.push(record.record.slots[0].clone());
+        doubled.body.slots.push(record.body.slots[0].clone());
         let doubled = doubled.to_file();
         assert_eq!(parse(std::str::from_utf8(&doubled).unwrap()), RecordError::Malformed);
-        assert_eq!(parse(&text.replace("alice", "../al")), RecordError::Malformed);
         assert_eq!(parse(&text.replace("alice", "bob")), RecordError::OtherUser);
     }
 }

@@ -1,6 +1,6 @@
-//! A slot: one way to unlock a user's root key. Each is an X25519 key pair derived from its secret,
-//! and the root key is sealed to its public half, so that a slot can be sealed anew without its
-//! secret.
+//! A slot: one way to unlock a user's root key. Each is an X25519 key pair derived from its secret (or
+//! one of the site's), and the root key is sealed to its public half, so that a slot can be sealed anew
+//! without its secret.
 
 use std::fmt;
 
@@ -8,13 +8,19 @@ use encodify::base64::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::age::{self, PublicKey, SecretKey, Stanza};
-use crate::secret::{self, Secret};
+use crate::secret::{self, Secret, SecretBytes};
 use crate::user::User;
 
+use super::code::{Code, CodeKind};
 use super::error::{RecordError, UnlockError};
 use super::kdf::{self, Cost};
 use super::pepper::Pepper;
+use super::root::RootKey;
 use super::sealed::{self, Place};
+
+/// The longest name of a slot, in characters.
+pub const MAX_SLOT_NAME_CHARS: usize = 64;
+const SALT_BYTES: usize = 16;
 
 /// What unlocks a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +40,7 @@ pub enum SlotKind {
 
 impl fmt::Display for SlotKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Password => "password",
             Self::App => "app password",
             Self::Recovery => "recovery code",
@@ -44,7 +50,7 @@ impl fmt::Display for SlotKind {
     }
 }
 
-/// What a slot is good for at the moment.
+/// What a slot is good for at the moment. Only a password's slot is ever anything but active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SlotState {
@@ -56,22 +62,35 @@ pub enum SlotState {
     Retiring,
 }
 
+impl fmt::Display for SlotState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Retiring => "retiring",
+        })
+    }
+}
+
 /// One slot of a record, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Slot {
+pub struct Slot {
     /// Sixteen hexadecimal digits.
-    pub(super) id: String,
-    pub(super) kind: SlotKind,
-    pub(super) state: SlotState,
+    id: String,
+    kind: SlotKind,
+    state: SlotState,
     /// Seconds since 1970.
-    pub(super) created: u64,
+    created: u64,
+    /// What the user calls an app password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     kdf: Kdf,
     /// The age recipient that belongs to the secret.
     public: String,
     /// The age stanza that wraps this slot's content key.
     stanza: String,
-    /// The root key under that content key.
+    /// The root key under that content key; for escrow the user's name follows it.
     root: String,
 }
 
@@ -79,113 +98,231 @@ pub(super) struct Slot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Kdf {
+    /// A password.
     Argon2id {
         #[serde(flatten)]
         cost: Cost,
         salt: String,
         pepper: String,
     },
+    /// A printed code.
+    Hkdf { salt: String },
+    /// It is a key already, one of the site's.
+    SiteKey,
 }
 
 impl Slot {
-    /// A new password slot that unlocks `root`.
+    /// A slot for a password.
     pub(super) fn for_password(
         user: &User,
         password: &[u8],
         pepper: &Pepper,
-        root: &Secret<32>,
+        state: SlotState,
+        root: &RootKey,
         now: u64,
     ) -> Result<Self, RecordError> {
-        let id = format!("{:016x}", u64::from_ne_bytes(secret::random_bytes()));
-        let salt = secret::random_bytes::<16>();
+        let id = new_id();
+        let salt = secret::random_bytes::<SALT_BYTES>();
         let cost = Cost::default();
-        let key = slot_key(user, &id, password, &salt, pepper, cost)?;
-        let (stanza, root) = seal_root(user, &id, &key.public_key(), root)?;
-        Ok(Self {
-            kind: SlotKind::Password,
-            state: SlotState::Active,
-            created: now,
-            kdf: Kdf::Argon2id { cost, salt: STANDARD.encode(salt), pepper: pepper.id() },
-            public: key.public_key().to_string(),
-            stanza,
-            root,
-            id,
-        })
+        let derived = kdf::argon2id(password, &salt, pepper, cost).map_err(|_| RecordError::Kdf)?;
+        let public = slot_key(user, &id, &derived).public_key();
+        let kdf = Kdf::Argon2id { cost, salt: STANDARD.encode(salt), pepper: pepper.id() };
+        let made = Self::unsealed(id, SlotKind::Password, kdf, &public, now);
+        Self { state, ..made }.sealed_anew(user, root)
     }
 
-    /// The id of the pepper that it needs.
-    pub(super) fn pepper(&self) -> &str {
-        let Kdf::Argon2id { pepper, .. } = &self.kdf;
-        pepper
+    /// A slot for a printed code; an app password has a name.
+    pub(super) fn for_code(
+        user: &User,
+        code: &Code,
+        name: Option<&str>,
+        root: &RootKey,
+        now: u64,
+    ) -> Result<Self, RecordError> {
+        let id = code.slot_id();
+        let salt = secret::random_bytes::<SALT_BYTES>();
+        let public = slot_key(user, &id, &kdf::hkdf(code.expose(), &salt)).public_key();
+        let kind = match code.kind() {
+            CodeKind::App => SlotKind::App,
+            CodeKind::Recovery => SlotKind::Recovery,
+        };
+        let kdf = Kdf::Hkdf { salt: STANDARD.encode(salt) };
+        let made = Self::unsealed(id, kind, kdf, &public, now);
+        Self { name: name.map(str::to_owned), ..made }.sealed_anew(user, root)
+    }
+
+    /// A slot for one of the site's keys, by its public half.
+    pub(super) fn for_site_key(
+        user: &User,
+        kind: SlotKind,
+        public: &PublicKey,
+        root: &RootKey,
+        now: u64,
+    ) -> Result<Self, RecordError> {
+        Self::unsealed(new_id(), kind, Kdf::SiteKey, public, now).sealed_anew(user, root)
+    }
+
+    fn unsealed(id: String, kind: SlotKind, kdf: Kdf, public: &PublicKey, created: u64) -> Self {
+        let (stanza, root) = (String::new(), String::new());
+        let public = public.to_string();
+        Self { id, kind, state: SlotState::Active, created, name: None, kdf, public, stanza, root }
+    }
+
+    /// The same slot with `root` sealed to it.
+    pub(super) fn sealed_anew(self, user: &User, root: &RootKey) -> Result<Self, RecordError> {
+        let public = self.public.parse().map_err(|_| RecordError::BadSlotKey)?;
+        let content = Secret::<16>::random();
+        let stanza = age::wrap(&content, &public).map_err(|_| RecordError::BadSlotKey)?;
+        let name = self.name_inside(user);
+        let mut payload = SecretBytes::with_capacity(32 + name.len());
+        // There is room for both.
+        let _ = payload.try_push(root.expose()).and_then(|()| payload.try_push(name.as_bytes()));
+        let place = Place { user, item: &self.id, public: &public };
+        let sealed = sealed::seal(&wrapping(&content), &place, payload.expose());
+        Ok(Self { stanza: stanza.encode(), root: sealed, ..self })
+    }
+
+    /// What follows the root key. Whoever opens an escrow slot far from the server sees whose it is.
+    fn name_inside<'a>(&self, user: &'a User) -> &'a str {
+        if self.kind == SlotKind::Escrow { user.as_str() } else { "" }
+    }
+
+    /// The id: sixteen hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What unlocks it.
+    pub fn kind(&self) -> SlotKind {
+        self.kind
+    }
+
+    /// What it is good for.
+    pub fn state(&self) -> SlotState {
+        self.state
+    }
+
+    /// When it was made, in seconds since 1970.
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// What the user calls it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The public half of its key, an age recipient; of a site's key it is the key's name.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+
+    /// The id of the pepper that it needs; `None` where it needs none.
+    pub fn pepper(&self) -> Option<&str> {
+        match &self.kdf {
+            Kdf::Argon2id { pepper, .. } => Some(pepper),
+            Kdf::Hkdf { .. } | Kdf::SiteKey => None,
+        }
+    }
+
+    pub(super) fn set_state(&mut self, state: SlotState) {
+        self.state = state;
     }
 
     /// The memory that its KDF takes, in KiB.
     pub(super) fn memory_kib(&self) -> u32 {
-        let Kdf::Argon2id { cost, .. } = &self.kdf;
-        cost.memory_kib
+        match &self.kdf {
+            Kdf::Argon2id { cost, .. } => cost.memory_kib,
+            Kdf::Hkdf { .. } | Kdf::SiteKey => 0,
+        }
     }
 
     /// Checks what can be checked without the secret.
     pub(super) fn is_well_formed(&self) -> bool {
-        let Kdf::Argon2id { cost, salt, .. } = &self.kdf;
         let id = self.id.len() == 16 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        id && cost.is_bearable()
-            && STANDARD.decode(salt).is_ok()
-            && self.public.parse::<PublicKey>().is_ok()
+        let salted = |salt: &str| STANDARD.decode(salt).is_ok_and(|salt| salt.len() == SALT_BYTES);
+        let kdf = match (self.kind, &self.kdf) {
+            (SlotKind::Password, Kdf::Argon2id { cost, salt, .. }) => {
+                cost.is_bearable() && salted(salt)
+            }
+            (SlotKind::App | SlotKind::Recovery, Kdf::Hkdf { salt }) => salted(salt),
+            (SlotKind::Escrow | SlotKind::Provisional, Kdf::SiteKey) => true,
+            _ => false,
+        };
+        let state = self.kind == SlotKind::Password || self.state == SlotState::Active;
+        let named = self.kind == SlotKind::App;
+        let name = self.name.as_deref().map_or(!named, |name| named && is_slot_name(name));
+        id && kdf && state && name && self.public.parse::<PublicKey>().is_ok()
     }
 
-    /// Tries `password`.
+    /// Tries a password.
     pub(super) fn unlock(
         &self,
         user: &User,
         password: &[u8],
         pepper: &Pepper,
-    ) -> Result<Secret<32>, UnlockError> {
-        let Kdf::Argon2id { cost, salt, pepper: pepper_id } = &self.kdf;
+    ) -> Result<RootKey, UnlockError> {
+        let Kdf::Argon2id { cost, salt, pepper: pepper_id } = &self.kdf else {
+            return Err(UnlockError::WrongPassword);
+        };
         if *pepper_id != pepper.id() {
             let (wanted, found) = (pepper_id.clone(), pepper.id());
             return Err(UnlockError::OtherPepper { wanted, found });
         }
-        let public: PublicKey = self.public.parse().map_err(|_| UnlockError::Damaged)?;
         let salt = STANDARD.decode(salt).map_err(|_| UnlockError::Damaged)?;
-        let key = slot_key(user, &self.id, password, &salt, pepper, *cost)
-            .map_err(|_| UnlockError::OutOfMemory)?;
+        let derived = kdf::argon2id(password, &salt, pepper, *cost);
+        let derived = derived.map_err(|_| UnlockError::OutOfMemory)?;
+        self.open(user, &slot_key(user, &self.id, &derived))
+    }
+
+    /// Tries a printed code.
+    pub(super) fn unlock_with_code(
+        &self,
+        user: &User,
+        code: &Code,
+    ) -> Result<RootKey, UnlockError> {
+        let Kdf::Hkdf { salt } = &self.kdf else { return Err(UnlockError::WrongPassword) };
+        let salt = STANDARD.decode(salt).map_err(|_| UnlockError::Damaged)?;
+        self.open(user, &slot_key(user, &self.id, &kdf::hkdf(code.expose(), &salt)))
+    }
+
+    /// Opens it with its key.
+    pub(super) fn open(&self, user: &User, key: &SecretKey) -> Result<RootKey, UnlockError> {
+        let public: PublicKey = self.public.parse().map_err(|_| UnlockError::Damaged)?;
         if key.public_key() != public {
             return Err(UnlockError::WrongPassword);
         }
         let stanza = Stanza::parse(&self.stanza).map_err(|_| UnlockError::Damaged)?;
         let content = key.unwrap_stanza(&stanza).ok().flatten().ok_or(UnlockError::Damaged)?;
         let place = Place { user, item: &self.id, public: &public };
-        let wrapping = sealed::derive(content.expose(), "root key");
-        let root = sealed::open(&wrapping, &place, &self.root).ok_or(UnlockError::Damaged)?;
-        Secret::copy_of(root.expose()).ok_or(UnlockError::Damaged)
+        let payload = sealed::open(&wrapping(&content), &place, &self.root);
+        let payload = payload.ok_or(UnlockError::Damaged)?;
+        let (root, name) = payload.expose().split_at_checked(32).ok_or(UnlockError::Damaged)?;
+        if name != self.name_inside(user).as_bytes() {
+            return Err(UnlockError::Damaged);
+        }
+        Secret::copy_of(root).map(RootKey::from).ok_or(UnlockError::Damaged)
     }
 }
 
-/// Seals `root` to a slot's public half: the stanza, and the root key under its content key.
-fn seal_root(
-    user: &User,
-    id: &str,
-    public: &PublicKey,
-    root: &Secret<32>,
-) -> Result<(String, String), RecordError> {
-    let content = Secret::<16>::random();
-    let stanza = age::wrap(&content, public).map_err(|_| RecordError::BadSlotKey)?;
-    let wrapping = sealed::derive(content.expose(), "root key");
-    let place = Place { user, item: id, public };
-    Ok((stanza.encode(), sealed::seal(&wrapping, &place, root.expose())))
+/// Whether a slot can be called that.
+pub fn is_slot_name(name: &str) -> bool {
+    let chars = name.chars().count();
+    (1..=MAX_SLOT_NAME_CHARS).contains(&chars)
+        && !name.chars().any(char::is_control)
+        && name.trim() == name
 }
 
-fn slot_key(
-    user: &User,
-    id: &str,
-    password: &[u8],
-    salt: &[u8],
-    pepper: &Pepper,
-    cost: Cost,
-) -> Result<SecretKey, RecordError> {
-    let derived = kdf::argon2id(password, salt, pepper, cost).map_err(|_| RecordError::Kdf)?;
-    // Bound to user and slot: the same password never makes the same key twice.
+fn new_id() -> String {
+    format!("{:016x}", u64::from_ne_bytes(secret::random_bytes()))
+}
+
+fn wrapping(content: &Secret<16>) -> Secret<32> {
+    sealed::derive(content.expose(), "root key")
+}
+
+/// Bound to user and slot: the same secret never makes the same key twice.
+fn slot_key(user: &User, id: &str, derived: &Secret<32>) -> SecretKey {
     let scalar = sealed::derive(derived.expose(), &format!("slot key\n{user}\n{id}"));
-    Ok(SecretKey::from_scalar_bytes(scalar))
+    SecretKey::from_scalar_bytes(scalar)
 }

@@ -1,6 +1,7 @@
 //! Accounts as a list: who is enrolled, and whether both halves of the keys are there and agree.
 
 use crate::keys::files::{DirectoryError, KeyDirectory};
+use crate::keys::{Slot, SlotKind};
 use crate::user::User;
 
 use super::unlock::disagreement;
@@ -12,8 +13,10 @@ pub struct Account {
     pub user: User,
     /// Which of the user's key pairs is in use; `None` where that cannot be told.
     pub generation: Option<u64>,
-    /// When the password was set, in seconds since 1970.
+    /// When the password was set, in seconds since 1970; `None` where there is none.
     pub password_set: Option<u64>,
+    /// Whether the keys wait for the first login.
+    pub provisional: bool,
     /// What is wrong with the account's keys.
     pub problem: Option<String>,
 }
@@ -33,11 +36,11 @@ fn account(keys: &KeyDirectory, user: User) -> Account {
             let problem = format!(
                 "user {user} has a public key but no key record: new mail cannot be opened"
             );
-            return Account { user, generation: None, password_set: None, problem: Some(problem) };
+            return broken(user, problem);
         }
         Err(error) => {
-            let problem = Some(error.to_string());
-            return Account { user, generation: None, password_set: None, problem };
+            let problem = error.to_string();
+            return broken(user, problem);
         }
     };
     let problem = match disagreement(keys, &user, &record) {
@@ -46,8 +49,19 @@ fn account(keys: &KeyDirectory, user: User) -> Account {
     };
     Account {
         generation: record.public().ok().map(|half| half.generation),
-        password_set: record.slots().map(|(_, _, created)| created).max(),
+        password_set: record
+            .slots()
+            .iter()
+            .filter(|slot| slot.kind() == SlotKind::Password)
+            .map(Slot::created)
+            .max(),
+        provisional: record.has(SlotKind::Provisional),
         problem,
         user,
     }
+}
+
+fn broken(user: User, problem: String) -> Account {
+    let problem = Some(problem);
+    Account { user, generation: None, password_set: None, provisional: false, problem }
 }

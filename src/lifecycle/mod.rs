@@ -1,11 +1,15 @@
-//! A key's way: set-up, enrolment, password changes, accounts.
+//! A key's way: set-up, enrolment, logins, password changes, slots, rotation, recovery, accounts.
 //!
-//! Layer 3. Whoever calls these may read the key records and the pepper; delivery never does.
+//! Layer 3. Whoever calls these may read the key records and the site's secrets; delivery never does.
 
 pub mod accounts;
 pub mod enroll;
+pub mod error;
 pub mod login;
 pub mod passwd;
+pub mod recovery;
+pub mod rotate;
 pub mod secrets;
 pub mod setup;
+pub mod slots;
 pub mod unlock;

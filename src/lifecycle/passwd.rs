@@ -1,17 +1,20 @@
-//! A password change: one slot is rewritten. At each moment the old password or the new one unlocks;
-//! there is none in which neither does.
+//! A password change: a new slot, then the old one goes. At each moment the old password or the new one
+//! unlocks; there is none in which neither does.
 //!
-//! In one step where the keys' password is the only one ([`change`]); in two around the login backend's
-//! own change ([`stage`], then [`commit`] or [`abort`]): keys first, login password second.
+//! In one step where nobody else has to agree ([`change`]). In two around the login backend's own change
+//! ([`stage`], then [`commit`] or [`abort`]), keys first and login password second: whatever is lost on
+//! the way, both passwords unlock until a login shows which one the backend took ([`super::login`]).
 
+use crate::keys::change::Change;
 use crate::keys::files::{DirectoryError, KeyDirectory};
-use crate::keys::record::{Record, Unlocked};
 use crate::keys::site_secrets::SiteSecrets;
+use crate::keys::{RootKey, Slot, SlotKind, SlotState};
 use crate::user::User;
 
-use super::unlock::{LoginError, unlock};
+use super::error::LoginError;
+use super::unlock::{changed_by, find, unlock_for_care, usable_password};
 
-/// Changes the password of `user` from `old` to `new`.
+/// Changes the password of `user` from `old` to `new`, which is the only one from then on.
 ///
 /// # Errors
 /// When `old` is not the password, or the record was changed meanwhile; the old one then holds.
@@ -23,8 +26,14 @@ pub fn change(
     secrets: &SiteSecrets,
     now: u64,
 ) -> Result<(), LoginError> {
-    let staged = stage(keys, user, old, new, secrets, now)?;
-    commit(keys, staged)
+    usable_password(new)?;
+    let (record, unlocked) = unlock_for_care(keys, user, old, secrets)?;
+    let bad = |cause| keys.bad_record(user, cause);
+    let mut change = changed_by(keys, user, &record, unlocked.root())?;
+    change.keep(|slot| slot.kind() != SlotKind::Password);
+    change.add_password(new, &secrets.pepper, SlotState::Active, now).map_err(bad)?;
+    keys.apply(user, change, &record)?;
+    Ok(())
 }
 
 /// A password change that waits for the login backend. Holds what the record's MAC needs, in memory
@@ -32,9 +41,11 @@ pub fn change(
 #[derive(Debug)]
 pub struct Staged {
     user: User,
-    record: Record,
-    changed: Record,
-    _unlocked: Unlocked,
+    root: RootKey,
+    /// The slot of the new password.
+    slot: String,
+    /// The slot that the old password unlocked.
+    through: String,
 }
 
 impl Staged {
@@ -44,7 +55,8 @@ impl Staged {
     }
 }
 
-/// Adds a slot for `new` that unlocks from now on, beside the one for `old`.
+/// Adds a slot for `new` that unlocks from now on, beside the one for `old`. A change that was staged
+/// before and never committed gives way, unless `old` is its new password.
 ///
 /// # Errors
 /// When `old` is not the password, or the record was changed meanwhile; nothing is changed then.
@@ -56,27 +68,81 @@ pub fn stage(
     secrets: &SiteSecrets,
     now: u64,
 ) -> Result<Staged, LoginError> {
-    let (record, unlocked) = unlock(keys, user, old, secrets)?;
-    let changed = record
-        .with_password(&unlocked, new, &secrets.pepper, now)
-        .map_err(|cause| DirectoryError::Record(keys.path_of(user), cause))?;
-    Ok(Staged { user: user.clone(), record, changed, _unlocked: unlocked })
+    usable_password(new)?;
+    let (record, unlocked) = unlock_for_care(keys, user, old, secrets)?;
+    let mut change = changed_by(keys, user, &record, unlocked.root())?;
+    let through = unlocked.slot().to_owned();
+    if unlocked.state() == SlotState::Pending {
+        // The commit was lost, it seems; if not, the backend refuses the old password in a moment, and
+        // the one that it does know must go on unlocking.
+        promote(&mut change, &through);
+    } else {
+        change.keep(|slot| !is_password(slot, SlotState::Pending));
+    }
+    let slot = change
+        .add_password(new, &secrets.pepper, SlotState::Pending, now)
+        .map_err(|cause| keys.bad_record(user, cause))?;
+    let (_, root) = keys.apply(user, change, &record)?;
+    Ok(Staged { user: user.clone(), root, slot, through })
 }
 
-/// The login backend took the new password: its slot is the one that counts, the old one goes with the
-/// first login through it.
+/// The login backend took the new password: its slot is the one that counts. The old one goes with the
+/// first login through the new one.
 ///
 /// # Errors
 /// When another change won, or what was in the way. The new password unlocks all the same, unless
 /// another change replaced it.
 pub fn commit(keys: &KeyDirectory, staged: Staged) -> Result<(), LoginError> {
-    Ok(keys.replace_record(&staged.user, &staged.changed, &staged.record)?)
+    finish(keys, staged, |change, staged| {
+        change.keep(|slot| {
+            slot.kind() != SlotKind::Password
+                || [&staged.slot, &staged.through].iter().any(|id| *id == slot.id())
+        });
+        change.set_state(&staged.through, SlotState::Retiring);
+        change.set_state(&staged.slot, SlotState::Active);
+    })
 }
 
 /// The login backend did not take the new password: its slot goes.
 ///
 /// # Errors
 /// What was in the way; the slot then goes with a later login or change.
-pub fn abort(_keys: &KeyDirectory, _staged: Staged) -> Result<(), LoginError> {
+pub fn abort(keys: &KeyDirectory, staged: Staged) -> Result<(), LoginError> {
+    finish(keys, staged, |change, staged| change.keep(|slot| slot.id() != staged.slot))
+}
+
+/// Ends what was staged, unless a login ended it: then the slot is active by now.
+fn finish(
+    keys: &KeyDirectory,
+    staged: Staged,
+    end: impl FnOnce(&mut Change, &Staged),
+) -> Result<(), LoginError> {
+    let user = &staged.user;
+    let record = find(keys, user)?;
+    let lost = || LoginError::from(DirectoryError::Changed(user.clone()));
+    if !record.is_under(&staged.root) {
+        return Err(lost());
+    }
+    let slot = record.slots().iter().find(|slot| slot.id() == staged.slot).ok_or_else(lost)?;
+    if slot.state() != SlotState::Pending {
+        return Ok(());
+    }
+    let mut change = changed_by(keys, user, &record, &staged.root)?;
+    end(&mut change, &staged);
+    keys.apply(user, change, &record)?;
     Ok(())
+}
+
+/// Makes the pending slot `id` the active one, and the active one the retiring one.
+pub(super) fn promote(change: &mut Change, id: &str) {
+    change.keep(|slot| !is_password(slot, SlotState::Retiring));
+    let active = change.slots().iter().find(|slot| is_password(slot, SlotState::Active));
+    if let Some(active) = active.map(|slot| slot.id().to_owned()) {
+        change.set_state(&active, SlotState::Retiring);
+    }
+    change.set_state(id, SlotState::Active);
+}
+
+pub(super) fn is_password(slot: &Slot, state: SlotState) -> bool {
+    slot.kind() == SlotKind::Password && slot.state() == state
 }

@@ -1,31 +1,31 @@
-//! Setting a site up: the folders, the pepper and the sealing key. Never overwrites, and makes no new
+//! Setting a site up: the folders, the pepper, the provisional key and the sealing key. Never overwrites, and makes no new
 //! secret where records exist that need the old one.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::keys::files::{ARCHIVE, KeyDirectory};
+use crate::config;
+use crate::keys::files::{ARCHIVE, KeyDirectory, MAX_RECORD_BYTES};
 use crate::keys::pepper::{Pepper, PepperError};
 use crate::keys::public::PublicFolder;
-use crate::keys::{MARKER, SiteError, new_site};
+use crate::keys::record::Record;
+use crate::keys::site_secrets::{SecretsError, make_provisional};
+use crate::keys::{MARKER, SiteError, SlotKind, new_site};
 use crate::seal::{Ring, SealingKey, SiteKeyError};
 use crate::sys::file::{self, FileError, Folder};
+use crate::user::User;
 
 /// What a set-up found or made: the path, and whether it is new.
 pub type Made = Vec<(PathBuf, bool)>;
 
-/// Makes what is missing of a site. The sealing key comes last: where there is one, the site was once
-/// complete, and folders without markers are folders that are not mounted.
+/// Makes what is missing of a site that is configured as `keys`. The sealing key comes last: where there
+/// is one, the site was once complete, and folders without markers are folders that are not mounted.
 ///
 /// # Errors
 /// When a secret or a marker is missing that existing keys need; or what was in the way.
-pub fn setup(
-    keys: &Path,
-    pepper: &Path,
-    sealing_key: &Path,
-    delivery_group: Option<u32>,
-) -> Result<Made, SetupError> {
+pub fn setup(site: &config::Keys, delivery_group: Option<u32>) -> Result<Made, SetupError> {
+    let config::Keys { directory: keys, pepper, provisional_key, sealing_key, .. } = site;
     let public = PublicFolder::path_below(keys);
     let private = KeyDirectory::private_below(keys);
     let marked = public.join(MARKER).exists() && private.join(MARKER).exists();
@@ -37,20 +37,29 @@ pub fn setup(
         let (keys, sealing_key) = (keys.to_owned(), sealing_key.to_owned());
         return Err(SetupError::NotMounted { keys, sealing_key });
     }
-    for (secret, what) in [(pepper, "pepper"), (sealing_key, "sealing key")] {
-        if in_use && !secret.exists() {
+    let waiting = in_use && !provisional_key.exists() && somebody_waits(&private);
+    for (secret, what, needed) in [
+        (pepper, "pepper", in_use),
+        (sealing_key, "sealing key", in_use),
+        (provisional_key, "provisional key", waiting),
+    ] {
+        if needed && !secret.exists() {
             let (path, keys) = (secret.to_owned(), keys.to_owned());
             return Err(SetupError::Missing { what, path, keys });
         }
     }
-    let made = [pepper, sealing_key].map(|secret| (secret.to_owned(), !secret.exists()));
+    let secrets = [pepper, provisional_key, sealing_key];
+    let made = secrets.map(|secret| (secret.to_owned(), !secret.exists()));
     let made = made.into_iter().chain([(keys.to_owned(), !marked)]).collect();
 
-    for folder in [pepper, sealing_key].into_iter().filter_map(Path::parent) {
+    for folder in secrets.into_iter().filter_map(|secret| secret.parent()) {
         file::make_folder(folder, REACHABLE)?;
     }
     if !pepper.exists() {
         Pepper::generate().store_new(pepper)?;
+    }
+    if !provisional_key.exists() {
+        make_provisional(provisional_key)?;
     }
     file::make_folder(keys, REACHABLE)?;
     file::make_folder(&private, 0o700)?;
@@ -70,6 +79,22 @@ pub fn setup(
         own_group(sealing_key, group)?;
     }
     Ok(made)
+}
+
+/// Whether there are keys, archived ones included, that nothing but the provisional key unlocks.
+fn somebody_waits(private: &Path) -> bool {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let archived = entries(&private.join(ARCHIVE)).map(|kept| kept.path().join("private"));
+    let mut folders = archived.chain([private.to_owned()]);
+    folders.any(|folder| entries(&folder).any(|entry| waits(&entry.path())))
+}
+
+fn waits(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let Some(Ok(user)) = name.map(User::parse) else { return false };
+    let bytes = file::read(path, MAX_RECORD_BYTES);
+    let record = bytes.ok().and_then(|bytes| Record::parse(&user, bytes.expose()).ok());
+    record.is_some_and(|record| record.has(SlotKind::Provisional))
 }
 
 /// Everybody may pass and look, only the owner writes: delivery is a user of its own.
@@ -108,6 +133,8 @@ pub enum SetupError {
     File(FileError),
     /// The pepper could not.
     Pepper(PepperError),
+    /// The provisional key could not.
+    Secrets(SecretsError),
     /// The sealing key could not.
     SiteKey(SiteKeyError),
     /// A key folder is another site's.
@@ -144,6 +171,12 @@ impl From<PepperError> for SetupError {
     }
 }
 
+impl From<SecretsError> for SetupError {
+    fn from(error: SecretsError) -> Self {
+        Self::Secrets(error)
+    }
+}
+
 impl From<SiteKeyError> for SetupError {
     fn from(error: SiteKeyError) -> Self {
         Self::SiteKey(error)
@@ -161,6 +194,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Pepper(error) => error.fmt(f),
+            Self::Secrets(error) => error.fmt(f),
             Self::SiteKey(error) => error.fmt(f),
             Self::Site(error) => error.fmt(f),
             Self::NoMarker(keys) => {

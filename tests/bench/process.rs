@@ -104,6 +104,7 @@ fn site(folder: &Path) -> String {
     let path = folder.display();
     let config = format!(
         "[keys]\ndirectory = \"{path}/keys\"\npepper = \"{path}/pepper\"\n\
+         provisional_key = \"{path}/provisional.key\"\n\
          sealing_key = \"{path}/sealing.key\"\n[seal]\ndomain = \"example.org\"\n"
     );
     fs::write(at("nightsafe.toml"), config).unwrap();

@@ -21,6 +21,7 @@ impl Site {
         let at = site.path().display();
         let configuration = format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/etc/pepper\"\n\
+             provisional_key = \"{at}/etc/provisional.key\"\n\
              sealing_key = \"{at}/etc/sealing.key\"\n[seal]\ndomain = \"example.org\"\n"
         );
         std::fs::write(site.join("nightsafe.toml"), configuration).unwrap();

@@ -115,6 +115,7 @@ impl Site {
         let at = self.path().display();
         format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/etc/pepper\"\n\
+             provisional_key = \"{at}/etc/provisional.key\"\n\
              sealing_key = \"{at}/etc/sealing.key\"\n\
              [users]\ndomains = \"drop\"\n[seal]\ndomain = \"{DOMAIN}\"\n{}\n",
             self.extra

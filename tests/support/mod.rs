@@ -115,7 +115,7 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> 
 }
 
 /// ```text
-/// site/nightsafe.toml  site/pepper  site/sealing.key  site/sealing.ring
+/// site/nightsafe.toml  site/pepper  site/provisional.key  site/sealing.key  site/sealing.ring
 /// site/keys/           public/ and private/
 /// test/                passwords and messages of the test itself
 /// ```
@@ -152,6 +152,7 @@ impl Site {
         let at = self.path().display().to_string();
         let text = format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/pepper\"\n\
+             provisional_key = \"{at}/provisional.key\"\n\
              sealing_key = \"{at}/sealing.key\"\n{keys}\n[seal]\ndomain = \"example.org\"\n{rest}\n"
         );
         fs::write(self.config(), text).unwrap();

@@ -17,8 +17,7 @@ use lmtp::{Server, offers};
 use nightsafe::config::Config;
 use nightsafe::delivery::lmtp::Service;
 use nightsafe::keys::files::KeyDirectory;
-use nightsafe::keys::pepper::Pepper;
-use nightsafe::lifecycle::{enroll, setup};
+use nightsafe::lifecycle::{enroll, secrets, setup};
 use nightsafe::sys::socket::{Address, Listener};
 use nightsafe::user::User;
 
@@ -80,6 +79,7 @@ fn start() -> Running {
         folder.join("nightsafe.toml"),
         format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/pepper\"\n\
+             provisional_key = \"{at}/provisional.key\"\n\
              sealing_key = \"{at}/sealing.key\"\n[seal]\ndomain = \"example.org\"\n\
              [delivery]\nmax_message_bytes = 20000\npass = [\"bob@example.org\"]\n\
              [lmtp]\nbackend = \"{}\"\nrecipients = 20\n",
@@ -89,11 +89,11 @@ fn start() -> Running {
     .unwrap();
     let config = Config::load(Some(&folder.join("nightsafe.toml"))).unwrap();
     let keys = &config.keys;
-    setup::setup(&keys.directory, &keys.pepper, &keys.sealing_key, None).unwrap();
-    let pepper = Pepper::load(&keys.pepper).unwrap();
+    setup::setup(keys, None).unwrap();
+    let secrets = secrets::load(keys).unwrap();
     let directory = KeyDirectory::open(&keys.directory, None, &[]).unwrap();
     let alice = User::parse("alice@example.org").unwrap();
-    enroll::enroll(&directory, &alice, b"pw", &pepper, 0).unwrap();
+    enroll::enroll(&directory, &alice, b"pw", None, &secrets, 0).unwrap();
     let socket = folder.join("hook");
     let address = Address::Unix(socket.clone());
     let (ready, is_ready) = std::sync::mpsc::channel();
