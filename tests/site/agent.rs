@@ -24,7 +24,7 @@ impl Agent {
     pub fn start(site: &Site, more: &str) -> Self {
         let user = &users().agent;
         let own = |path: &PathBuf| chown(path, Some(user.uid), None).unwrap();
-        for name in ["keys", "keys/private", "keys/public", "etc/pepper"] {
+        for name in ["keys", "keys/private", "keys/public", "etc/pepper", "etc/provisional.key"] {
             own(&site.join(name));
         }
         for folder in ["keys/private", "keys/public"] {

@@ -22,6 +22,7 @@ pub mod pam;
 pub mod postfix;
 pub mod process;
 pub mod relay;
+pub mod saslauthd;
 pub mod smtp;
 pub mod socket;
 pub mod system_log;
