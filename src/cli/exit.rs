@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
 use crate::keys::SiteError;
-use crate::keys::error::UnlockError;
+use crate::keys::error::{RecordError, UnlockError};
 use crate::keys::files::DirectoryError;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::keys::pepper::PepperError;
@@ -285,6 +285,10 @@ impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::File(error) => error.into(),
+            DirectoryError::Record(_, RecordError::Kdf) => Self::temporary(error),
+            DirectoryError::Record(_, RecordError::Full(what)) => {
+                Self::new(status::CANNOT_CREATE, &error).hint(format!("remove some {what} first"))
+            }
             DirectoryError::Public(_) | DirectoryError::Record(..) => {
                 Self::data(error).hint(RESTORE)
             }
