@@ -33,7 +33,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 6 | [`cli`]: one file for each command, and how each ends |
-//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
+//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`pam`]: logins and password changes of the system |
 //! | 4 | [`agent`]: unlocked keys in memory, and who asks for what they open |
 //! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
@@ -45,10 +45,12 @@
 //! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
 //! * [`delivery`] can name no secret key, no key record and no pepper.
-//! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only [`log`] writes log lines; only
-//!   [`cli`] and [`delivery::outcome`] choose exit statuses.
+//! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only
+//!   [`log`] writes log lines, and [`pam`] those of its hosts; only [`cli`] and [`delivery::outcome`]
+//!   choose exit statuses.
+//! * Only [`pam::ffi`] has unsafe code.
 //! * Whatever is read from outside has a limit, named where it is read, and can cause no panic.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, rust_2018_idioms)]
 #![deny(
     clippy::unwrap_used,
@@ -64,6 +66,7 @@ pub mod manual;
 pub mod cli;
 
 pub mod delivery;
+pub mod pam;
 
 pub mod agent;
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -51,6 +52,24 @@ impl Client {
             Problem::Io(cause) => ClientError::new(&self.path, cause),
             Problem::Protocol(cause) => ClientError::Protocol { path: self.path.clone(), cause },
         })
+    }
+
+    /// The same, with an end of its own.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_before(
+        &mut self,
+        request: &Request<'_>,
+        end: Instant,
+    ) -> Result<Reply, ClientError> {
+        self.timeout = end.saturating_duration_since(Instant::now());
+        self.ask(request)
+    }
+
+    /// Ends this connection, and so its lease, also in processes that were forked with it.
+    pub fn release(self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     fn exchange(&self, request: &Request<'_>, end: Instant) -> Result<Reply, Problem> {

@@ -30,7 +30,7 @@ impl Agent {
             Request::Unlock { user, password, confirmed, hold, reader } => {
                 self.unlock(asker, user, password, confirmed, hold, reader).await
             }
-            Request::Lease { user } => self.lease(asker, user),
+            Request::Lease { user, reader } => self.lease(asker, user, reader),
             Request::Recover { user, stanzas } => self.recover(asker.uid, user, stanzas).await,
             Request::Lock { user } => self.lock(asker.uid, user),
             Request::Status { user: Some(user), .. } => self.status_of(asker.uid, user).await,
@@ -83,11 +83,17 @@ impl Agent {
         Ok(reply)
     }
 
-    fn lease(&self, asker: &mut Asker, user: &str) -> Result<Reply, Reply> {
+    fn lease(&self, asker: &mut Asker, user: &str, reader: Option<u32>) -> Result<Reply, Reply> {
+        if reader.is_some() {
+            self.permit(asker.uid, Operation::Read)?;
+        }
         let user = self.user(user)?;
         let entry = self.entry_for(asker.uid, Operation::Login, &user)?;
         asker.may_hold(&user)?;
         asker.lease = Some(self.vault.lease(&entry).ok_or(Reply::Locked)?);
+        if let Some(reader) = reader {
+            entry.admit(reader);
+        }
         Ok(unlocked(&entry, Vec::new()))
     }
 

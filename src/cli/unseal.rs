@@ -134,7 +134,7 @@ fn at_agent(
             return Ok(None);
         }
     };
-    match client.ask(&Request::Lease { user: user.as_str() }) {
+    match client.ask(&Request::Lease { user: user.as_str(), reader: None }) {
         Ok(Reply::Unlocked { names, .. }) => {
             let names: Result<Vec<User>, _> = names.iter().map(|name| User::parse(name)).collect();
             let identity = AgentIdentity::new(client, user.as_str());

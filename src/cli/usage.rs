@@ -180,7 +180,17 @@ pub(super) struct Rename {
 Either the old or the new password unlocks the keys, whatever happens meanwhile. No mail is sealed
 again. Where the old password has become known, rotate the keys, too.
 
---stdin is what PostfixAdmin's mailbox_postpassword_script gets.")]
+--stdin is what PostfixAdmin's mailbox_postpassword_script gets.
+
+A panel that changes the login password itself does it in three steps, keys first, as a user whom [agent]
+allow lets change:
+  nightsafe passwd USER --stage     old, NUL, new, NUL on standard input; prints the name of the change
+  ... the login password is changed ...
+  nightsafe passwd USER --commit    or --abort; the name of the change on standard input
+Status 67 of --stage says that the user has no keys, 77 that the old password does not unlock them: then
+there is nothing to commit. After any other failure the login password must not be changed.")]
+#[command(group = ArgGroup::new("step").args(["stage", "commit", "abort"])
+    .conflicts_with_all(["stdin", "password_file", "new_password_file"]))]
 pub(super) struct Passwd {
     /// The login name or address
     pub(super) user: String,
@@ -193,6 +203,15 @@ pub(super) struct Passwd {
     /// Read both from standard input: the old one, a NUL, the new one, a NUL
     #[arg(long, conflicts_with_all = ["password_file", "new_password_file"])]
     pub(super) stdin: bool,
+    /// Have the agent prepare a change, before the login password is changed
+    #[arg(long)]
+    pub(super) stage: bool,
+    /// The login password was changed: end the change
+    #[arg(long)]
+    pub(super) commit: bool,
+    /// The login password was not changed: take the change back
+    #[arg(long)]
+    pub(super) abort: bool,
 }
 
 #[derive(Debug, Args)]

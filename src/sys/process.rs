@@ -72,6 +72,11 @@ pub fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether it was root who started this process, whatever it acts as.
+pub fn is_started_by_root() -> bool {
+    rustix::process::getuid().is_root()
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

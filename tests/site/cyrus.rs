@@ -186,6 +186,12 @@ impl Cyrus {
         Imap::login(self.port, ADMIN, &password(ADMIN))
     }
 
+    /// Whether a client with this password gets in.
+    pub fn lets_in(&self, user: &str, password: &str) -> bool {
+        let mut client = Imap::connect(self.port).expect("Cyrus greets");
+        client.try_command(&format!("LOGIN {user} \"{password}\"")).is_ok()
+    }
+
     /// All messages of the user's inbox as they are stored, oldest first.
     pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
         self.mailbox(user, "INBOX")

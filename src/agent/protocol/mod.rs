@@ -143,7 +143,7 @@ mod tests {
         let password = Password(b"a long \0 secret");
         for request in [
             Request::Unlock { user: "a", password, confirmed: true, hold: false, reader: Some(7) },
-            Request::Lease { user: "a" },
+            Request::Lease { user: "a", reader: None },
             Request::Recover { user: "a", stanzas: &stanzas },
             Request::Lock { user: None },
             Request::Status { user: Some("a"), after: "" },
@@ -177,7 +177,7 @@ mod tests {
         let password = vec![b'x'; MAX_PASSWORD_BYTES + 1];
         let stanzas = vec![0; (MAX_STANZAS + 1) * STANZA_BYTES];
         for request in [
-            Request::Lease { user: &long },
+            Request::Lease { user: &long, reader: None },
             Request::Status { user: None, after: &long },
             Request::App { user: "a", password: Password(&password) },
             Request::Stage { user: "a", old: Password(b""), new: Password(&password) },
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let good = sent(&Request::Lease { user: "a" });
+        let good = sent(&Request::Lease { user: "a", reader: None });
         let mut other = good.expose().to_vec();
         other[0] = 2;
         assert_eq!(Request::parse(&other), Err(ProtocolError::Version(2)));

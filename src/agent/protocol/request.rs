@@ -53,6 +53,9 @@ pub enum Request<'b> {
         /// Whose.
         #[b(0)]
         user: &'b str,
+        /// As in `Unlock`.
+        #[n(1)]
+        reader: Option<u32>,
     },
     /// Recover content keys: `Keys` or `Locked`.
     #[n(2)]
@@ -164,7 +167,7 @@ impl<'b> Request<'b> {
             | Self::App { user, password }
             | Self::Enroll { user, password } => (user, [password, none]),
             Self::Stage { user, old, new } => (user, [old, new]),
-            Self::Lease { user } => (user, [none; 2]),
+            Self::Lease { user, .. } => (user, [none; 2]),
             Self::Recover { user, stanzas } => {
                 if stanzas.len() % STANZA_BYTES != 0 {
                     return Err(ProtocolError::Malformed);

@@ -175,6 +175,11 @@ impl Entry {
         self.state().names.clone()
     }
 
+    /// This local user may read from now on, as one who gave the password.
+    pub(in crate::agent) fn admit(&self, reader: u32) {
+        self.state().readers.insert(reader);
+    }
+
     /// Whether this local user gave the password, or was named as who is logged in.
     pub(in crate::agent) fn is_reader(&self, uid: u32) -> bool {
         self.state().readers.contains(&uid)
