@@ -25,7 +25,7 @@ use super::known::Facts;
 use super::protocol::Reply;
 use super::tags::Tag;
 use super::turns::Turn;
-use super::vault::{Entry, Found, Keys, Proof};
+use super::vault::{Found, Keys, Lease, Proof};
 
 /// Marks the tags of attempts that the site's login has accepted: they can do more.
 const CONFIRMED: &str = "confirmed";
@@ -55,7 +55,8 @@ impl Attempt {
 /// A login that went well.
 #[derive(Debug)]
 pub(super) struct LoggedIn {
-    pub(super) entry: Arc<Entry>,
+    /// A lease for as long as the reply is not sent, at least.
+    pub(super) lease: Lease,
     /// What the user is to be told.
     pub(super) notices: Vec<String>,
 }
@@ -148,10 +149,9 @@ impl Agent {
         };
         let now = Instant::now();
         if attempt.may_be_quick
-            && let Some(entry) = self.vault.find(user)
-            && entry.prove(facts.file, is_right, &attempt.readers, now)
+            && let Some(lease) = self.vault.prove(user, facts.file, is_right, &attempt.readers, now)
         {
-            return Ok(Quick::Known(LoggedIn { entry, notices: Vec::new() }));
+            return Ok(Quick::Known(LoggedIn { lease, notices: Vec::new() }));
         }
         let mark = if attempt.confirmed { CONFIRMED } else { "" };
         let tag = self.boot.tag(user, facts.version, mark, password);
@@ -211,9 +211,9 @@ impl Agent {
             proof,
             readers: attempt.readers.clone(),
         };
-        let entry = self.vault.put(user, found, Instant::now(), clock::now());
+        let lease = self.vault.put(user, found, Instant::now(), clock::now());
         log::agent_unlocked(user, attempt.peer);
-        Ok(LoggedIn { entry, notices: notices.iter().map(told).collect() })
+        Ok(LoggedIn { lease, notices: notices.iter().map(told).collect() })
     }
 
     /// The answer to a login that failed. A wrong password is remembered.

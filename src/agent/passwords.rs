@@ -124,7 +124,7 @@ impl Agent {
             may_be_quick: true,
         };
         let logged_in = self.log_in(attempt).await?;
-        Ok(unlocked(&logged_in.entry, logged_in.notices))
+        Ok(unlocked(logged_in.lease.entry(), logged_in.notices))
     }
 
     /// Whether it is an app password. Unlocks nothing.

@@ -76,10 +76,11 @@ impl Agent {
             may_be_quick: true,
         };
         let logged_in = self.log_in(attempt).await?;
+        let reply = unlocked(logged_in.lease.entry(), logged_in.notices);
         if hold {
-            asker.lease = Some(self.vault.lease(&logged_in.entry).ok_or(Reply::Locked)?);
+            asker.lease = Some(logged_in.lease);
         }
-        Ok(unlocked(&logged_in.entry, logged_in.notices))
+        Ok(reply)
     }
 
     fn lease(&self, asker: &mut Asker, user: &str, reader: Option<u32>) -> Result<Reply, Reply> {

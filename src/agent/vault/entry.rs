@@ -21,7 +21,7 @@ const MAX_PROOFS: usize = 32;
 const PIECE: usize = 128;
 
 /// A password that opened the user's keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::agent) struct Proof {
     /// Its tag, for the slot.
     pub(in crate::agent) tag: Tag,
@@ -80,13 +80,14 @@ impl State {
 }
 
 impl Entry {
-    pub(super) fn new(user: User, found: Found, now: Instant, at: u64) -> Self {
+    /// A user who is unlocked from now on, with one lease.
+    pub(super) fn leased(user: User, found: Found, now: Instant, at: u64) -> Self {
         let state = State {
             names: found.names,
             file: found.file,
             proofs: found.proof.into_iter().collect(),
             readers: found.readers.into_iter().collect(),
-            leases: 0,
+            leases: 1,
             proved: now,
             free: now,
             since: at,
@@ -96,27 +97,39 @@ impl Entry {
         Self { user, keys: RwLock::new(Some(found.keys)), state: Mutex::new(state), ended }
     }
 
-    pub(super) fn renew(&self, found: Found, now: Instant) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(found.keys);
+    /// Takes in all but the keys of another login, and counts a lease; `false` when it is wiped.
+    pub(super) fn renew_and_lease(&self, found: &Found, now: Instant) -> bool {
         let mut state = self.state();
+        if state.is_wiped {
+            return false;
+        }
         if state.file != found.file {
             // What was true of another version of the record may not be of this one.
             state.proofs.clear();
         }
         state.file = found.file;
-        state.names = found.names;
-        state.readers.extend(found.readers);
-        if let Some(proof) = found.proof {
+        state.names.clone_from(&found.names);
+        state.readers.extend(&found.readers);
+        if let Some(proof) = &found.proof {
             state.proofs.retain(|known| known.tag != proof.tag);
             state.proofs.truncate(MAX_PROOFS - 1);
-            state.proofs.push(proof);
+            state.proofs.push(proof.clone());
         }
-        state.prove(now);
+        state.prove_and_lease(now);
+        true
     }
 
-    /// Whether `is_right` knows the password of one of the slots, of this version of the record. Then
-    /// it counts as given now, by `readers`.
-    pub(in crate::agent) fn prove(
+    pub(super) fn put_keys(&self, keys: Keys) {
+        let mut place = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have locked the user since.
+        if !self.state().is_wiped {
+            *place = Some(keys);
+        }
+    }
+
+    /// Counts a lease when `is_right` knows the password of one of the slots, of this version of the
+    /// record.
+    pub(super) fn prove_and_lease(
         &self,
         file: Version,
         is_right: impl Fn(&Proof) -> bool,
@@ -131,9 +144,25 @@ impl Entry {
         let known = state.proofs.iter().fold(false, |known, proof| is_right(proof) | known);
         if known {
             state.readers.extend(readers);
-            state.prove(now);
+            state.prove_and_lease(now);
         }
         known
+    }
+
+    /// Counts a lease; `false` when it is wiped.
+    pub(super) fn lease(&self) -> bool {
+        let mut state = self.state();
+        if !state.is_wiped {
+            state.leases = state.leases.saturating_add(1);
+        }
+        !state.is_wiped
+    }
+
+    /// One lease less.
+    pub(super) fn release(&self, now: Instant) {
+        let mut state = self.state();
+        state.leases = state.leases.saturating_sub(1);
+        state.free = now;
     }
 
     /// The user.
@@ -181,10 +210,6 @@ impl Entry {
         self.ended.subscribe()
     }
 
-    pub(super) fn is_wiped(&self) -> bool {
-        self.state().is_wiped
-    }
-
     pub(super) fn wipe(&self) {
         let mut state = self.state();
         state.is_wiped = true;
@@ -213,8 +238,8 @@ impl Entry {
 }
 
 impl State {
-    fn prove(&mut self, now: Instant) {
+    fn prove_and_lease(&mut self, now: Instant) {
         self.proved = now;
-        self.free = now;
+        self.leases = self.leases.saturating_add(1);
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::sys::file::Version;
 use crate::user::User;
 
 pub(super) use entry::{Entry, Found, Proof};
@@ -65,30 +66,46 @@ impl Vault {
         self.users().len()
     }
 
-    /// Puts in what a login found. `at` is in seconds since 1970.
-    pub(super) fn put(&self, user: &User, found: Found, now: Instant, at: u64) -> Arc<Entry> {
+    /// Puts in what a login found, and gives a lease of it: with none, a short linger could end between
+    /// two steps of a login. `at` is in seconds since 1970.
+    pub(super) fn put(self: &Arc<Self>, user: &User, found: Found, now: Instant, at: u64) -> Lease {
         let mut users = self.users();
-        if let Some(entry) = users.get(user).filter(|entry| !entry.is_wiped()) {
-            let entry = Arc::clone(entry);
-            entry.renew(found, now);
-            self.changed.notify_one();
-            return entry;
-        }
-        let entry = Arc::new(Entry::new(user.clone(), found, now, at));
-        users.insert(user.clone(), Arc::clone(&entry));
+        let entry = match users.get(user) {
+            Some(entry) if entry.renew_and_lease(&found, now) => {
+                let entry = Arc::clone(entry);
+                entry.put_keys(found.keys);
+                entry
+            }
+            _ => {
+                let entry = Arc::new(Entry::leased(user.clone(), found, now, at));
+                users.insert(user.clone(), Arc::clone(&entry));
+                entry
+            }
+        };
+        drop(users);
         self.changed.notify_one();
-        entry
+        Lease { vault: Arc::clone(self), entry }
     }
 
-    /// A lease of the user; `None` when the keys were wiped meanwhile.
+    /// A lease of the user for who gives a password that was right before: of the record's version
+    /// `file`, as `is_right` tells. It counts as given now, by `readers`.
+    pub(super) fn prove(
+        self: &Arc<Self>,
+        user: &User,
+        file: Version,
+        is_right: impl Fn(&Proof) -> bool,
+        readers: &[u32],
+        now: Instant,
+    ) -> Option<Lease> {
+        let entry = self.find(user)?;
+        let is_known = entry.prove_and_lease(file, is_right, readers, now);
+        is_known.then(|| Lease { vault: Arc::clone(self), entry })
+    }
+
+    /// A lease of a user who is unlocked; `None` when the keys were wiped meanwhile.
     pub(super) fn lease(self: &Arc<Self>, entry: &Arc<Entry>) -> Option<Lease> {
-        let mut state = entry.state();
-        if state.is_wiped {
-            return None;
-        }
-        state.leases = state.leases.saturating_add(1);
-        drop(state);
-        Some(Lease { vault: Arc::clone(self), entry: Arc::clone(entry) })
+        let entry = Arc::clone(entry);
+        entry.lease().then(|| Lease { vault: Arc::clone(self), entry })
     }
 
     /// Wipes the user's keys; whether there were any.
@@ -157,10 +174,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut state = self.entry.state();
-        state.leases = state.leases.saturating_sub(1);
-        state.free = Instant::now();
-        drop(state);
+        self.entry.release(Instant::now());
         self.vault.changed.notify_one();
     }
 }
