@@ -5,9 +5,8 @@ mod site;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ChildStdin, Stdio};
 
 use rustix::process::Signal;
 use site::agent::Agent;
@@ -62,22 +61,18 @@ fn in_session(site: &Site, pam: &Pam<'_>, user: &str, letter: &Path) -> String {
     said(&feed(&mut su, &format!("{}\n", password(user))))
 }
 
-/// Sessions that last until they are killed.
-struct Session(Server);
+/// A session that lasts until it is killed, or this value goes.
+struct Session(Server, ChildStdin);
 
 impl Session {
     fn open(pam: &Pam<'_>, agent: &Agent, site: &Site, leases: u32) -> Self {
         let mut su = pam.command("su");
-        su.args(["alice", "-c", "exec sleep 600"]).process_group(0);
+        su.args(["alice", "-c", "read line"]);
         su.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = su.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(format!("{}\n", password("alice")).as_bytes())
-            .unwrap();
-        let session = Self(Server::of(child));
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(format!("{}\n", password("alice")).as_bytes()).unwrap();
+        let session = Self(Server::of(child), stdin);
         agent.wait_for_leases(site, "alice", leases);
         session
     }
@@ -104,8 +99,7 @@ fn two_sessions_are_two_leases_however_they_end() {
     agent.up(&site);
     assert!(!agent.is_unlocked(&site, "alice"));
     let _fourth = Session::open(&pam, &agent, &site, 1);
-    first.0.kill_group();
-    third.0.kill_group();
+    drop((first, third));
 }
 
 /// The keys go when the linger is over, and not while a session lasts.
@@ -117,7 +111,7 @@ fn the_linger_begins_when_the_session_ends() {
     let session = Session::open(&pam, &agent, &site, 1);
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(agent.leases(&site, "alice"), Some(1));
-    session.0.kill_group();
+    drop(session);
     let says = || agent.status(&site, "alice");
     wait_for("the keys to go", says, || (!agent.is_unlocked(&site, "alice")).then_some(()));
 }
