@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::time::timeout;
+
 use crate::config::Operation;
 use crate::keys::code::{Code, CodeKind};
 use crate::keys::files::DirectoryError;
@@ -18,6 +20,9 @@ use super::Agent;
 use super::logins::{Admitted, Attempt, Quick, busy, no_run, unavailable};
 use super::protocol::{ChangeId, Password, Reply};
 use super::requests::{copy, unlocked};
+
+/// Marks the turn of an enrolment.
+const ENROLMENT: &str = "enrolment";
 
 impl Agent {
     /// Before the login password is changed: a slot for the new one. The old one is a guess like any.
@@ -96,13 +101,17 @@ impl Agent {
         }
         let user = self.user(user)?;
         let password = Arc::new(copy(password)?);
+        // Two connections of a mail program that begins: the second finds what the first has made.
+        let tag = self.boot.tag(&user, 0, ENROLMENT, b"");
+        let taken = timeout(self.patience, self.turns.take(&tag)).await.ok().flatten();
+        let (turn, _) = taken.ok_or_else(|| busy(1))?;
         let run = self.gate.enter(Cost::default().memory_kib, true).await;
         let run = run.map_err(|problem| no_run(&user, &problem))?;
         let (name, secret) = (user.clone(), Arc::clone(&password));
         self.blocking(move |agent| {
             let made =
                 enroll(&agent.keys, &name, secret.expose(), None, &agent.secrets, clock::now());
-            drop(run);
+            drop((run, turn));
             match made {
                 Ok(_) => log::agent_enrolled(&name, uid),
                 // Somebody was faster, perhaps another connection of the same mail program.

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Site;
 
 /// How long anything may take before the test calls it a hang.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Agent {
     child: Child,
@@ -54,7 +54,7 @@ impl Agent {
     /// A connection.
     #[track_caller]
     pub fn client(&self) -> Client {
-        Client::connect(&self.socket, &[65534], PATIENCE).unwrap()
+        Client::connect(&self.socket, &[], PATIENCE).unwrap()
     }
 
     #[track_caller]
@@ -127,18 +127,13 @@ impl Agent {
         line.unwrap().split_ascii_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Seconds of processor time so far.
+    /// Seconds of processor time so far, of all threads there were: proc_pid_stat(5), fields 14 and 15.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid()));
-        // Of the main thread only; the others are told one by one.
-        drop(stat);
-        let mut nanoseconds = 0_u64;
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap().flatten() {
-            let told = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let first = told.split_ascii_whitespace().next();
-            nanoseconds += first.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
-        }
-        nanoseconds as f64 / 1e9
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace();
+        let ticks: f64 = fields.skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
+        // A tick is a hundredth of a second on every Linux there is.
+        ticks / 100.0
     }
 }
 

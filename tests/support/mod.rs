@@ -7,6 +7,7 @@ pub mod agent;
 pub mod client;
 pub mod hook;
 pub mod lmtp;
+pub mod memory;
 pub mod trace;
 
 use std::ffi::OsStr;
