@@ -205,10 +205,10 @@ fn locking_ends_every_lease_at_once() {
     held.wait_for_end().unwrap();
     unlocked(agent.ask(&confirmed(ALICE, b"pw", false)));
     let mut leased = agent.client();
-    unlocked(leased.ask(&Request::Lease { user: ALICE }).unwrap());
+    unlocked(leased.ask(&Request::Lease { user: ALICE, reader: None }).unwrap());
     assert_eq!(agent.ask(&Request::Lock { user: None }), Reply::Done);
     leased.wait_for_end().unwrap();
-    assert_eq!(agent.ask(&Request::Lease { user: ALICE }), Reply::Locked);
+    assert_eq!(agent.ask(&Request::Lease { user: ALICE, reader: None }), Reply::Locked);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_changed_password_is_asked_for_again() {
     unlocked(agent.ask(&by_hand(ALICE, b"new", false)));
     site.run(["remove", ALICE]).good();
     assert_eq!(agent.ask(&by_hand(ALICE, b"new", false)), Reply::NoKeys);
-    assert_eq!(agent.ask(&Request::Lease { user: ALICE }), Reply::Locked);
+    assert_eq!(agent.ask(&Request::Lease { user: ALICE, reader: None }), Reply::Locked);
 }
 
 #[test]

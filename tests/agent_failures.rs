@@ -73,10 +73,13 @@ fn mail_goes_on_without_an_agent_and_a_new_one_is_empty() {
     site.feed(["unlock", ALICE, "--password-file", "-"], b"pw")
         .fails(75, &["no agent at", "refused"]);
     held.wait_for_end().unwrap();
-    assert!(matches!(held.ask(&Request::Lease { user: ALICE }), Err(ClientError::Ended(_))));
+    assert!(matches!(
+        held.ask(&Request::Lease { user: ALICE, reader: None }),
+        Err(ClientError::Ended(_))
+    ));
     mail_goes_on(&site);
     let again = Agent::start(&site);
-    assert_eq!(again.ask(&Request::Lease { user: ALICE }), Reply::Locked);
+    assert_eq!(again.ask(&Request::Lease { user: ALICE, reader: None }), Reply::Locked);
     unlocked(again.ask(&confirmed(ALICE, b"pw", false)));
     // Two at one socket cannot be.
     let second = site.run(["agent"]);
@@ -175,7 +178,7 @@ fn without_locked_memory_nobody_is_unlocked_and_login_goes_on() {
         panic!("it found memory")
     };
     assert!(reason.contains("LimitMEMLOCK"), "{reason}");
-    assert_eq!(ask(&Request::Lease { user: BOB }), Reply::Locked);
+    assert_eq!(ask(&Request::Lease { user: BOB, reader: None }), Reply::Locked);
     site.configure("", &settings(&site, &format!("user = \"{AGENT_UID}\"")));
     site.feed(["unlock", BOB, "--password-file", "-"], b"pw").fails(75, &["LimitMEMLOCK"]);
     mail_goes_on(&site);
