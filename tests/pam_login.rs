@@ -156,6 +156,25 @@ fn stacks_without_account_unlock_as_well() {
     assert!(!output.status.success());
 }
 
+/// Who gets in without the password does not get at what a login elsewhere has unlocked.
+#[test]
+fn a_session_without_a_password_has_no_lease() {
+    let site = Site::with_users(&["alice"]);
+    let pam = su(&site, &["alice"]);
+    let agent = Agent::start(&site, "");
+    pam.example("login", "door");
+    pam.pamtester("door", "alice", &LOGIN[..2], &[&password("alice")]);
+    assert!(agent.is_unlocked(&site, "alice"));
+    // As after a login by a key: nothing but the account and the session.
+    let letter = sealed_for_alice(&site);
+    let module = pam.module();
+    let text = fs::read_to_string(pam.etc().join("pam.d/su")).unwrap();
+    pam.stack("su", &format!("auth sufficient pam_rootok.so\n{text}"));
+    let hers = in_session(&site, &pam, "alice", &letter);
+    assert!(!hers.contains("They are ripe."), "{module}: {hers}");
+    assert_eq!(agent.leases(&site, "alice"), Some(0));
+}
+
 /// An option that is none costs nobody the login, and is named.
 #[test]
 fn a_slip_in_a_stack_is_named() {
