@@ -104,6 +104,14 @@ fn passwd_with_every_operation_failing() {
         let new = format!("new {number}");
         let error = if call.name == "write" { "ENOSPC" } else { "EIO" };
         let ran = call.failed(error, site, &words(&passwd(site, &old, &new)), b"");
+        let lists = call.name == "getdents64" || call.line.contains(", \".\"");
+        if call.line.contains("/keys/public") && !lists {
+            // The key is the same; its file says no more than which write of the record it knows.
+            ran.good();
+            assert_eq!(the_one(site, &old, &new, call), new, "{call:?}");
+            site.file("current", new.as_bytes());
+            return;
+        }
         let keys = site.join("keys").display().to_string();
         let says = if error == "EIO" { "Input/output error" } else { "No space left" };
         ran.fails(74, &["cannot ", &keys, says]);

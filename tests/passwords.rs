@@ -192,3 +192,26 @@ fn wait_for_waiters(children: &[Child]) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// As a panel gives it: PostfixAdmin writes both to its hook, each with a NUL behind it.
+#[test]
+fn both_passwords_from_standard_input() {
+    let site = site();
+    let passwd = ["passwd", "alice", "--stdin"];
+    site.feed(passwd, b"correct horse\0new\0").good();
+    assert!(site.unlocks("alice", b"new") && !site.unlocks("alice", PASSWORD));
+    // They are octets, a line end included.
+    site.feed(passwd, b"new\0with a line\n\0").good();
+    assert!(site.unlocks("alice", b"with a line\n\n"));
+    site.feed(passwd, b"with a line\n\0n\xe9w").good();
+    assert!(site.unlocks("alice", b"n\xe9w"));
+    let before = fs::read(site.private("alice")).unwrap();
+    for wrong in [&b""[..], b"n\xe9w", b"n\xe9w\0", b"n\xe9w\0a\0b\0"] {
+        site.feed(passwd, wrong).fails(66, &["is not an old password, a NUL, a new password"]);
+    }
+    let long = [&b"n\xe9w\0"[..], &[b'x'; 4097], b"\0"].concat();
+    site.feed(passwd, &long).fails(66, &["longer than 4096 octets"]);
+    site.feed(passwd, b"wrong\0new\0").fails(77, &["wrong password"]);
+    site.run(["passwd", "alice", "--stdin", "--password-file", "x"]).fails(64, &["--stdin"]);
+    assert_eq!(fs::read(site.private("alice")).unwrap(), before);
+}

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nightsafe::agent::protocol::{Password, Reply, Request, STANZA_BYTES};
+use support::agent::{Agent, confirmed, settings};
 use support::lmtp::Server;
 use support::{MESSAGE, Site};
 
@@ -40,6 +42,25 @@ fn systemd_finds_the_units_right_and_tight() {
     assert!(text.contains("ListenStream=/run/nightsafe/lmtp\n"));
 }
 
+#[test]
+fn systemd_finds_the_units_of_the_agent_tighter_still() {
+    let path = unit("nightsafe-agent.service");
+    // Tenths: at most 1.0.
+    let options = ["security", "--offline=true", "--threshold=10", path.to_str().unwrap()];
+    let found = systemd_analyze(&options);
+    let said = String::from_utf8_lossy(&found.stdout) + String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "{said}");
+    assert!(said.contains("Overall exposure level for nightsafe-agent.service: "), "{said}");
+    assert!(!said.contains("ignoring"), "{said}");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = ["PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX", "MemorySwapMax=0"];
+    for line in lines {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
+    let text = fs::read_to_string(unit("nightsafe-agent.socket")).unwrap();
+    assert!(text.contains("ListenStream=/run/nightsafe/agent\n"));
+}
+
 /// The system calls that a group such as `@system-service` stands for.
 fn group(name: &str) -> BTreeSet<String> {
     let output = systemd_analyze(&["syscall-filter", name]);
@@ -56,14 +77,19 @@ fn group(name: &str) -> BTreeSet<String> {
     calls
 }
 
+/// The calls of one word of a filter: a group, or a call.
+fn calls_of(word: &str) -> BTreeSet<String> {
+    if word.starts_with('@') { group(word) } else { BTreeSet::from([word.to_owned()]) }
+}
+
 /// What is left of `SystemCallFilter=` in the unit, line by line.
 fn allowed(unit: &str) -> BTreeSet<String> {
     let mut calls = BTreeSet::new();
     for filter in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
         match filter.strip_prefix('~') {
-            None => calls.extend(filter.split(' ').flat_map(group)),
+            None => calls.extend(filter.split(' ').flat_map(calls_of)),
             Some(filter) => {
-                for call in filter.split(' ').flat_map(group) {
+                for call in filter.split(' ').flat_map(calls_of) {
                     calls.remove(&call);
                 }
             }
@@ -113,23 +139,86 @@ fn the_service_needs_no_forbidden_system_call() {
         assert!(Command::new("kill").args([signal, &child]).status().unwrap().success());
     }
     assert!(strace.wait().unwrap().success());
-    let text = fs::read_to_string(&trace).unwrap();
-    let used: BTreeSet<&str> = text
-        .lines()
-        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
-        .map(|(name, _)| name)
-        .filter(|name| {
-            name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        })
-        .collect();
+    let used = used_calls(&trace);
     // It begins itself anew once, so that even this one must be allowed.
     assert!(
         used.contains("execve") && used.contains("accept4") && used.contains("epoll_wait"),
         "{used:?}"
     );
-    let allowed = allowed(&fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap());
-    let forbidden: Vec<_> = used.iter().filter(|name| !allowed.contains(**name)).collect();
+    assert_allowed("nightsafe-lmtp.service", &used);
+}
+
+/// The system calls in a trace by strace.
+fn used_calls(trace: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(trace).unwrap();
+    let calls =
+        text.lines().filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
+    let is_name = |name: &&str| {
+        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    calls.map(|(name, _)| name).filter(is_name).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_allowed(service: &str, used: &BTreeSet<String>) {
+    let allowed = allowed(&fs::read_to_string(unit(service)).unwrap());
+    let forbidden: Vec<_> = used.difference(&allowed).collect();
     assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
+}
+
+#[test]
+fn the_agent_needs_no_forbidden_system_call_and_gives_up_its_files() {
+    let site = Site::new();
+    let settings = settings(&site, "linger = 100000\nenroll_at_login = true");
+    site.configure("after_write = [\"true\"]", &settings);
+    site.enroll("alice@example.org", b"pw").good();
+    let trace = site.file("trace", b"");
+    let program = site.command(["agent"]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    command.arg(program.get_program()).args(program.get_args());
+    let strace = Agent::run(&mut command, &site);
+    for (user, password) in [("alice@example.org", &b"pw"[..]), ("bob@example.org", b"pw")] {
+        let password = Password(password);
+        let enrolled = strace.ask(&Request::Enroll { user, password });
+        assert!(matches!(enrolled, Reply::Unlocked { .. }), "{enrolled:?}");
+    }
+    let mut client = strace.client();
+    let held = client.ask(&confirmed("alice@example.org", b"pw", true)).unwrap();
+    assert!(matches!(held, Reply::Unlocked { .. }), "{held:?}");
+    let batch = vec![9; 10_000 * STANZA_BYTES];
+    let recovered = client.ask(&Request::Recover { user: "alice@example.org", stanzas: &batch });
+    assert!(matches!(recovered, Ok(Reply::Keys(_))));
+    let [old, new] = [Password(b"pw"), Password(b"new")];
+    let staged = strace.ask(&Request::Stage { user: "alice@example.org", old, new });
+    let Reply::Staged { id } = staged else { panic!("{staged:?}") };
+    assert_eq!(strace.ask(&Request::Commit { id }), Reply::Done);
+    assert_eq!(strace.status("bob@example.org").leases, 0);
+    assert_eq!(strace.ask(&Request::Lock { user: None }), Reply::Done);
+    let children = format!("/proc/{0}/task/{0}/children", strace.pid());
+    let child = fs::read_to_string(children).unwrap();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, child.trim()]).status().unwrap().success());
+    }
+    strace.ends();
+    let mut used = used_calls(&trace);
+    // Only root gives what it writes to whom the folder belongs.
+    used.remove("fchown");
+    for call in ["mlock", "mlockall", "accept4", "landlock_restrict_self"] {
+        assert!(used.contains(call), "no {call} in {used:?}");
+    }
+    assert_allowed("nightsafe-agent.service", &used);
+
+    // What it opens by name once it is in the sandbox are records and public halves, in folders that it
+    // has open.
+    let text = fs::read_to_string(&trace).unwrap();
+    let (main, _) = text.split_once(' ').unwrap();
+    let inside = text.split_once("landlock_restrict_self").unwrap().1;
+    assert!(inside.contains("openat("), "{inside}");
+    let runner = format!("{main} ");
+    let opened = inside.lines().filter(|line| line.contains("openat(AT_FDCWD"));
+    let by_agent: Vec<_> = opened.filter(|line| line.starts_with(&runner)).collect();
+    assert!(by_agent.is_empty(), "{by_agent:?}");
 }
 
 fn deliver(client: &UnixStream, times: usize) {

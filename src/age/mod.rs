@@ -26,7 +26,7 @@ mod stream;
 mod x25519;
 
 pub use decrypt::{Decryptor, decrypt};
-pub use encrypt::{Encryptor, encrypt};
+pub use encrypt::{Encryptor, WrappedKey, encrypt, encrypt_with};
 pub use error::{Error, HeaderError, KeyError, PayloadError, StanzaError, WrapError};
 pub use header::{MAX_HEADER_LEN, MAX_STANZAS};
 #[cfg(feature = "hybrid")]

@@ -164,13 +164,13 @@ fn settle_passwords(change: &mut Change, unlocked: &Unlocked, now: u64) {
             change.set_state(through, SlotState::Active);
         }
         SlotState::Active => {
-            let slots = change.slots().iter();
-            let since = slots.filter(|slot| slot.id() == through).map(Slot::created).max();
+            // A retiring one that was made later was committed, and the backend took the older one
+            // again: a replica that lags behind does so, too.
+            let later = change.slots().iter().skip_while(|slot| slot.id() != through);
+            let later: Vec<String> = later.map(|slot| slot.id().to_owned()).collect();
             let is_over = |slot: &Slot| now.saturating_sub(slot.created()) > DOUBT;
             change.keep(|slot| {
-                // A retiring one that is newer was committed, and the backend took the older one again:
-                // a replica that lags behind does so, too.
-                let replaced = since.is_some_and(|since| slot.created() <= since);
+                let replaced = !later.iter().any(|id| id == slot.id());
                 !(is_password(slot, SlotState::Pending) && is_over(slot)
                     || is_password(slot, SlotState::Retiring) && (replaced || is_over(slot)))
             });

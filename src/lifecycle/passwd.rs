@@ -7,6 +7,7 @@
 
 use crate::keys::change::Change;
 use crate::keys::files::{DirectoryError, KeyDirectory};
+use crate::keys::record::Record;
 use crate::keys::site_secrets::SiteSecrets;
 use crate::keys::{RootKey, Slot, SlotKind, SlotState};
 use crate::user::User;
@@ -93,44 +94,51 @@ pub fn stage(
 /// When another change won, or what was in the way. The new password unlocks all the same, unless
 /// another change replaced it.
 pub fn commit(keys: &KeyDirectory, staged: Staged) -> Result<(), LoginError> {
-    finish(keys, staged, |change, staged| {
-        change.keep(|slot| {
-            slot.kind() != SlotKind::Password
-                || [&staged.slot, &staged.through].iter().any(|id| *id == slot.id())
-        });
-        change.set_state(&staged.through, SlotState::Retiring);
-        change.set_state(&staged.slot, SlotState::Active);
-    })
+    let (record, state) = staged_in(keys, &staged)?;
+    match state {
+        None => Err(DirectoryError::Changed(staged.user).into()),
+        // A login was faster.
+        Some(SlotState::Active | SlotState::Retiring) => Ok(()),
+        Some(SlotState::Pending) => {
+            let mut change = changed_by(keys, &staged.user, &record, &staged.root)?;
+            change.keep(|slot| {
+                slot.kind() != SlotKind::Password
+                    || [&staged.slot, &staged.through].iter().any(|id| *id == slot.id())
+            });
+            change.set_state(&staged.through, SlotState::Retiring);
+            change.set_state(&staged.slot, SlotState::Active);
+            keys.apply(&staged.user, change, &record)?;
+            Ok(())
+        }
+    }
 }
 
-/// The login backend did not take the new password: its slot goes.
+/// The login backend did not take the new password: its slot goes, unless a login has shown otherwise.
 ///
 /// # Errors
 /// What was in the way; the slot then goes with a later login or change.
 pub fn abort(keys: &KeyDirectory, staged: Staged) -> Result<(), LoginError> {
-    finish(keys, staged, |change, staged| change.keep(|slot| slot.id() != staged.slot))
+    let (record, state) = staged_in(keys, &staged)?;
+    if state == Some(SlotState::Pending) {
+        let mut change = changed_by(keys, &staged.user, &record, &staged.root)?;
+        change.keep(|slot| slot.id() != staged.slot);
+        keys.apply(&staged.user, change, &record)?;
+    }
+    Ok(())
 }
 
-/// Ends what was staged, unless a login ended it: then the slot is active by now.
-fn finish(
+/// The record as it is now, and what became of the new password's slot in it.
+fn staged_in(
     keys: &KeyDirectory,
-    staged: Staged,
-    end: impl FnOnce(&mut Change, &Staged),
-) -> Result<(), LoginError> {
-    let user = &staged.user;
-    let record = find(keys, user)?;
-    let lost = || LoginError::from(DirectoryError::Changed(user.clone()));
+    staged: &Staged,
+) -> Result<(Record, Option<SlotState>), LoginError> {
+    let record = find(keys, &staged.user)?;
     if !record.is_under(&staged.root) {
-        return Err(lost());
+        return Err(DirectoryError::Changed(staged.user.clone()).into());
     }
-    let slot = record.slots().iter().find(|slot| slot.id() == staged.slot).ok_or_else(lost)?;
-    if slot.state() != SlotState::Pending {
-        return Ok(());
-    }
-    let mut change = changed_by(keys, user, &record, &staged.root)?;
-    end(&mut change, &staged);
-    keys.apply(user, change, &record)?;
-    Ok(())
+    let slot = record.slots().iter().find(|slot| slot.id() == staged.slot);
+    let state = slot.map(Slot::state);
+    Ok((record, state))
 }
 
 /// Makes the pending slot `id` the active one, and the active one the retiring one.

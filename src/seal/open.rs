@@ -6,7 +6,8 @@ use std::fmt;
 use encodify::base64::LENIENT;
 
 use crate::age::{self, Identity};
-use crate::message::{header, mime};
+use crate::message::header::{self, Header};
+use crate::message::mime;
 use crate::secret::SecretBytes;
 use crate::user::User;
 
@@ -72,7 +73,7 @@ impl Outer {
             return Err(UnsealError::NotSealed);
         };
         let body_header = stored.get(body.header.clone()).unwrap_or_default();
-        let kind = header::content_type(body_header).ok_or(UnsealError::NotSealed)?;
+        let kind = Header::parse(body_header).content_type().ok_or(UnsealError::NotSealed)?;
         if format!("{}/{}", kind.kind, kind.subtype) != outer::BODY_TYPE {
             return Err(UnsealError::NotSealed);
         }

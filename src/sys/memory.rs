@@ -8,6 +8,7 @@ use std::io;
 use memmap2::{Advice, MmapMut};
 use rustix::mm::MlockAllFlags;
 use rustix::process::Resource;
+use rustix::thread::CapabilitySet;
 use zeroize::Zeroize as _;
 
 /// Octets in whole pages of their own, locked; wiped and given back when the value is dropped.
@@ -56,9 +57,17 @@ impl fmt::Debug for Locked {
 /// With a limit it is left alone: what could not be locked could not be had at all then, and a login
 /// would end the process.
 pub fn lock_all() -> bool {
-    let limit = rustix::process::getrlimit(Resource::Memlock).current;
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    limit.is_none() && rustix::mm::mlockall(flags).is_ok()
+    is_unlimited() && rustix::mm::mlockall(flags).is_ok()
+}
+
+/// By its limit, or because it is privileged (CAP_IPC_LOCK in capabilities(7)).
+fn is_unlimited() -> bool {
+    let privileged = || {
+        let held = rustix::thread::capabilities(None);
+        held.is_ok_and(|held| held.effective.contains(CapabilitySet::IPC_LOCK))
+    };
+    rustix::process::getrlimit(Resource::Memlock).current.is_none() || privileged()
 }
 
 #[cfg(test)]

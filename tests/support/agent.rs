@@ -101,8 +101,14 @@ impl Agent {
 
     /// Asks it to stop, and waits until it has, with success.
     #[track_caller]
-    pub fn stop(mut self) {
+    pub fn stop(self) {
         self.signal(Signal::TERM);
+        self.ends();
+    }
+
+    /// Waits until it has ended, with success.
+    #[track_caller]
+    pub fn ends(mut self) {
         let end = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

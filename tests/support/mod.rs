@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
 pub mod agent;
+pub mod care;
 pub mod client;
 pub mod hook;
 pub mod lmtp;

@@ -20,28 +20,37 @@ pub struct Call {
     pub line: String,
 }
 
-fn strace(site: &Site, options: &[&str], arguments: &[&str], input: &[u8]) -> Ran {
+fn strace(options: &[&str], program: &Command, input: &[u8]) -> Ran {
     let found = Command::new("strace").arg("--version").output().is_ok();
     assert!(found, "this test needs the program strace (Debian package strace)");
-    let program = site.command(arguments);
     let mut command = Command::new("strace");
-    command.args(["-qq", "-e", &format!("trace={CALLS}"), "-e", "signal=none"]).args(options);
-    command.arg(program.get_program()).args(program.get_args());
-    finish(&mut command, input)
+    command.args(["-f", "-qq", "-e", &format!("trace={CALLS}"), "-e", "signal=none"]);
+    command.args(options).arg(program.get_program()).args(program.get_args());
+    let set = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    finish(command.envs(set), input)
 }
 
 /// Every call of a run that succeeds.
 pub fn calls(site: &Site, arguments: &[&str], input: &[u8]) -> Vec<Call> {
+    calls_of(site, &site.command(arguments), input)
+}
+
+/// The same of another program, of the thread that locks the key directory.
+pub fn calls_of(site: &Site, program: &Command, input: &[u8]) -> Vec<Call> {
     let file = site.file("trace", b"");
-    strace(site, &["-y", "-o", &file], arguments, input).good();
+    strace(&["-y", "-o", &file], program, input).good();
     let mut counted = HashMap::new();
     let trace = std::fs::read(&file).unwrap();
     let trace = String::from_utf8_lossy(&trace);
-    let calls = trace.lines().filter_map(|line| {
-        let (name, _) = line.split_once('(')?;
+    // Each line begins with the number of its thread, and a thread's calls are counted by themselves.
+    let numbered = || trace.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    let locking = numbered().find(|(_, line)| line.trim_start().starts_with("flock("));
+    let thread = locking.or_else(|| numbered().next()).unwrap().0;
+    let calls = numbered().filter(|(number, _)| *number == thread).filter_map(|(_, line)| {
+        let (name, _) = line.trim_start().split_once('(')?;
         let nth = counted.entry(name.to_owned()).or_insert(0);
         *nth += 1;
-        Some(Call { name: name.to_owned(), nth: *nth, line: line.to_owned() })
+        Some(Call { name: name.to_owned(), nth: *nth, line: line.trim_start().to_owned() })
     });
     let calls: Vec<_> = calls.collect();
     assert!(calls.len() > 10, "strace saw nothing: {trace}");
@@ -57,15 +66,21 @@ impl Call {
     /// Runs the program and kills it when it makes this call, before anything happens.
     #[track_caller]
     pub fn killed(&self, site: &Site, arguments: &[&str], input: &[u8]) {
+        self.killed_in(&site.command(arguments), input);
+    }
+
+    /// The same of another program.
+    #[track_caller]
+    pub fn killed_in(&self, program: &Command, input: &[u8]) {
         let inject = format!("inject={}:signal=KILL:when={}", self.name, self.nth);
-        let ran = strace(site, &["-o", "/dev/null", "-e", &inject], arguments, input);
+        let ran = strace(&["-o", "/dev/null", "-e", &inject], program, input);
         assert_eq!(ran.status, None, "not killed at {self:?}: {}{}", ran.text(), ran.stderr);
     }
 
     /// Runs the program and lets this call fail.
     pub fn failed(&self, error: &str, site: &Site, arguments: &[&str], input: &[u8]) -> Ran {
         let inject = format!("inject={}:error={error}:when={}", self.name, self.nth);
-        strace(site, &["-o", "/dev/null", "-e", &inject], arguments, input)
+        strace(&["-o", "/dev/null", "-e", &inject], &site.command(arguments), input)
     }
 }
 

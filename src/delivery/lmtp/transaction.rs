@@ -13,7 +13,7 @@ use crate::delivery::next_hop::{Letter, Refusal};
 use crate::delivery::outcome::Outcome;
 use crate::keys::public::PublicHalf;
 use crate::log;
-use crate::seal::{Draft, SealedMessage};
+use crate::seal::{ContentKeys, Draft, SealedMessage};
 use crate::sys::clock;
 use crate::user::User;
 
@@ -33,7 +33,11 @@ pub(super) struct Transaction {
     sender: String,
     recipients: VecDeque<(Recipient, Decision)>,
     pub(super) incoming: Incoming,
+    readied: Option<Readied>,
 }
+
+/// Content keys that were wrapped ahead, and for which public half.
+type Readied = (PublicHalf, ContentKeys);
 
 /// What receiving and delivering have in common.
 struct Shared {
@@ -55,7 +59,7 @@ impl Transaction {
         incoming: Incoming,
     ) -> Self {
         let shared = Shared { current, metrics, client, lease: None, begun: Instant::now() };
-        Self { shared, sender, recipients: VecDeque::new(), incoming }
+        Self { shared, sender, recipients: VecDeque::new(), incoming, readied: None }
     }
 
     /// Whether somebody is there to deliver to.
@@ -97,6 +101,14 @@ impl Transaction {
         self.incoming.wait_to_remember(&self.shared.metrics).await
     }
 
+    /// Does what can be done for the first recipient while the client is still sending. What is in the
+    /// way comes out when the message is sealed.
+    pub(super) fn get_ready(&mut self) {
+        if let Some(half) = self.recipients.iter().find_map(|(_, decision)| decision.half()) {
+            self.readied = ContentKeys::wrap(&half.key).ok().map(|keys| (half.clone(), keys));
+        }
+    }
+
     /// The message has arrived: what follows is its way to each recipient, as it is decided `now`, when
     /// somebody may have been enrolled who was not when the store was asked.
     pub(super) fn deliver(mut self, now: Arc<Current>) -> Delivering {
@@ -112,6 +124,7 @@ impl Transaction {
             sender: self.sender,
             recipients: self.recipients,
             incoming: self.incoming,
+            readied: self.readied,
             seals,
             draft: None,
             passed: None,
@@ -201,7 +214,7 @@ impl Shared {
         letter: &Letter<'_>,
     ) -> Result<HandOver, Problem> {
         let lease = self.lease().await?;
-        let session = lease.session().await?;
+        let session = lease.session_for(recipients).await?;
         let answers = session.hand_over(recipients, letter).await;
         let octets = session.letter_octets();
         match answers {
@@ -262,6 +275,7 @@ pub(super) struct Delivering {
     sender: String,
     recipients: VecDeque<(Recipient, Decision)>,
     incoming: Incoming,
+    readied: Option<Readied>,
     /// For how many it is still to be sealed.
     seals: usize,
     draft: Option<Result<Draft, Outcome>>,
@@ -288,8 +302,10 @@ impl Delivering {
             Decision::Refuse(outcome) => (outcome.clone(), 0),
             Decision::Pass(_) => self.pass(&recipient).await,
             Decision::Seal(user, half) => {
-                let sealed = self.seal(user, half);
-                match sealed {
+                if let Some(lease) = &mut self.shared.lease {
+                    lease.foresee(std::slice::from_ref(&recipient)).await;
+                }
+                match self.seal(user, half) {
                     Ok(sealed) => self.hand_over(&recipient, &sealed).await,
                     Err(outcome) => (outcome, 0),
                 }
@@ -351,7 +367,11 @@ impl Delivering {
             Some(Err(outcome)) => return Err(outcome.clone()),
             None => return Err(Outcome::panicked()),
         };
-        let sealed = self.shared.guarded(self.incoming.size(), || delivery.seal(user, half, draft));
+        let readied = self.readied.take().filter(|(readied_for, _)| readied_for == half);
+        let sealed = self.shared.guarded(self.incoming.size(), || match readied {
+            Some((_, keys)) => delivery.seal_with(user, keys, draft),
+            None => delivery.seal(user, half, draft),
+        });
         if self.seals == 0 {
             // The letter on its way needs memory of its own.
             self.draft = None;
