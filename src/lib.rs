@@ -27,6 +27,12 @@
 //!                                                          keys::change → keys::files → disk
 //! ```
 //!
+//! A login's way, and a password change's, from the system to the unlocked key:
+//!
+//! ```text
+//! libpam → pam::ffi → pam → agent::client ⇄ agent → lifecycle → keys
+//! ```
+//!
 //! # The layers
 //!
 //! Modules use only what stands below them, and `tests/layers.rs` keeps them so. The modules of one

@@ -10,8 +10,11 @@ use super::{Call, Code, account, words};
 
 /// Takes the lease and lets the session's user read. A session begins with or without one.
 pub(super) fn open(call: &Call<'_>, options: &Options) -> Code {
-    let kept = call.with_kept(|kept| (kept.password.take(), kept.is_agent_away));
-    let (carried, false) = kept.unwrap_or_default() else { return Code::SUCCESS };
+    let kept = call.with_kept(|kept| {
+        let may_ask = !kept.is_agent_away && (kept.is_unlocked || kept.password.is_some());
+        (kept.password.take(), may_ask)
+    });
+    let (carried, true) = kept.unwrap_or_default() else { return Code::SUCCESS };
     let Some(user) = call.handle.user() else {
         call.warn(words::NO_USER);
         return Code::SUCCESS;

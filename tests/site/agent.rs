@@ -86,6 +86,11 @@ impl Agent {
         process.wait();
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// Lets it stand still, or go on.
     pub fn signal(&self, signal: Signal) {
         process::signal(self.process.as_ref().expect("it runs").id(), signal);

@@ -1,6 +1,7 @@
 //! A real Dovecot with the file of `examples/dovecot`.
 
 use super::imap::Imap;
+use super::pam::Pam;
 use super::process::{Server, free_port, wait_for};
 use super::users::users;
 use super::{Site, config, mode, password, success, unpacked};
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub struct Dovecot {
     folder: PathBuf,
     port: u16,
+    /// What is laid over `/etc`.
+    etc: Option<PathBuf>,
     master: Option<Server>,
 }
 
@@ -55,11 +58,29 @@ impl Dovecot {
         dovecot
     }
 
+    /// The same which has PAM check passwords, with the site's own `/etc`.
+    pub fn start_pam(site: &Site, names: &[&str], pam: &Pam<'_>) -> Self {
+        let begin = "passdb {\n  driver = passwd-file\n  args = ";
+        // Comments stand on lines of their own; what was there becomes one.
+        let changes = [(begin, "passdb {\n  driver = pam\n  args = dovecot\n#".to_owned())];
+        Self::start_in(site, names, &changes, "", Some(pam.etc()))
+    }
+
     fn start_changed(
         site: &Site,
         names: &[&str],
         changes: &[(&'static str, String)],
         extra: &str,
+    ) -> Self {
+        Self::start_in(site, names, changes, extra, None)
+    }
+
+    fn start_in(
+        site: &Site,
+        names: &[&str],
+        changes: &[(&'static str, String)],
+        extra: &str,
+        etc: Option<&Path>,
     ) -> Self {
         let folder = site.join("dovecot");
         let port = free_port();
@@ -74,7 +95,8 @@ impl Dovecot {
         replacements.extend_from_slice(changes);
         let content = config::example("dovecot/dovecot.conf", &replacements) + extra;
         fs::write(folder.join("dovecot.conf"), content).unwrap();
-        let mut dovecot = Self { folder, port, master: None };
+        let etc = etc.map(Path::to_owned);
+        let mut dovecot = Self { folder, port, etc, master: None };
         dovecot.write_users(names.iter().map(|name| user_line(name, "")));
         dovecot.up(site);
         dovecot
@@ -82,7 +104,7 @@ impl Dovecot {
 
     /// Starts the server, again if [`Dovecot::down`] stopped it.
     pub fn up(&mut self, site: &Site) {
-        let mut command = unpacked::command(site, None, "/usr/sbin/dovecot");
+        let mut command = unpacked::command(site, self.etc.as_deref(), "/usr/sbin/dovecot");
         command
             .arg("-F")
             .args(["-c", &self.at("dovecot.conf")])
@@ -184,6 +206,12 @@ impl Dovecot {
     /// The same for any mailbox.
     pub fn mailbox(&self, user: &str, name: &str) -> Vec<Vec<u8>> {
         self.login(user).messages(name)
+    }
+
+    /// Whether a client with this password gets in.
+    pub fn lets_in(&self, user: &str, password: &str) -> bool {
+        let mut client = Imap::connect(self.port).expect("Dovecot greets");
+        client.try_command(&format!("LOGIN {user} \"{password}\"")).is_ok()
     }
 
     fn login(&self, user: &str) -> Imap {
