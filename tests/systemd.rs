@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nightsafe::config::Config;
 use support::lmtp::Server;
 use support::{MESSAGE, Site};
 
@@ -38,6 +39,41 @@ fn systemd_finds_the_units_right_and_tight() {
     assert!(!said.contains("ignoring"), "{said}");
     let text = fs::read_to_string(unit("nightsafe-lmtp.socket")).unwrap();
     assert!(text.contains("ListenStream=/run/nightsafe/lmtp\n"));
+}
+
+/// The value of a setting that the service's unit has once.
+fn setting<'a>(unit: &'a str, name: &str) -> &'a str {
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let value = values.next().unwrap_or_else(|| panic!("the unit says nothing of {name}"));
+    assert_eq!(values.next(), None, "{name} is there twice");
+    value
+}
+
+/// What hides or protects a folder is a mount. In the namespace of the service, one below the key
+/// directory keeps the disk there after root has unmounted it, and the next one is not seen.
+#[test]
+fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
+    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    let keys = Config::default().keys.directory;
+    let mounts = ["InaccessiblePaths=", "ReadOnlyPaths=", "ReadWritePaths=", "BindPaths="];
+    for line in text.lines().filter(|line| mounts.iter().any(|name| line.starts_with(name))) {
+        let (_, paths) = line.split_once('=').unwrap();
+        for path in paths.split(' ').map(|path| path.trim_start_matches(['-', '+'])) {
+            assert!(!Path::new(path).starts_with(&keys), "{line}");
+        }
+    }
+}
+
+/// Without its keys the service does not begin. systemd gives such a one up after five times, and
+/// closes its socket, unless it is told not to.
+#[test]
+fn the_service_is_never_given_up() {
+    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    assert_eq!(setting(&text, "StartLimitIntervalSec"), "0");
+    assert_eq!(setting(&text, "Restart"), "always");
+    // Why it does not begin must be seen, and would go where the output goes.
+    assert_eq!(setting(&text, "StandardOutput"), "null");
+    assert_eq!(setting(&text, "StandardError"), "journal");
 }
 
 /// The system calls that a group such as `@system-service` stands for.
