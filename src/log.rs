@@ -80,7 +80,9 @@ pub fn reloaded(service: &str, result: Result<&[&str], &dyn Display>) {
         Ok([]) => inform(format_args!("{service}: configuration read again")),
         Ok(left) => {
             let left = left.join(", ");
-            warn(format_args!("{service}: configuration read again; changed by a restart only: {left}"));
+            warn(format_args!(
+                "{service}: configuration read again; changed by a restart only: {left}"
+            ));
         }
         Err(problem) => {
             warn(format_args!("{service}: configuration not changed: {problem}"));
