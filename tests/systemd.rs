@@ -5,13 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nightsafe::config::Config;
+use support::hook::{ALICE, Hook, PASSWORD, configure};
 use support::lmtp::Server;
 use support::{MESSAGE, Site};
 
@@ -111,44 +111,34 @@ fn allowed(unit: &str) -> BTreeSet<String> {
 #[test]
 fn the_service_needs_no_forbidden_system_call() {
     let site = Site::new();
-    site.enroll("alice@example.org", b"pw").good();
+    site.enroll(ALICE, PASSWORD).good();
     let store = Server::start(Vec::new());
-    let (socket, metrics) = (site.join("lmtp"), site.join("metrics"));
-    let lmtp = format!(
-        "[lmtp]\nlisten = [\"unix:{}\"]\nbackend = \"{}\"\nmetrics = [\"unix:{}\"]",
-        socket.display(),
-        store.address,
-        metrics.display()
-    );
-    site.configure("", &lmtp);
+    let metrics = site.join("metrics");
+    configure(&site, &store.address, "", &format!("metrics = [\"unix:{}\"]", metrics.display()));
     let trace = site.file("trace", b"");
     let program = site.command(["lmtp"]);
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
-    command.arg(program.get_program()).args(program.get_args()).stdout(Stdio::null());
-    let mut strace = command.spawn().expect("this test needs strace (Debian package strace)");
-    let end = Instant::now() + Duration::from_secs(60);
-    let client = loop {
-        if let Ok(client) = UnixStream::connect(&socket) {
-            break client;
-        }
-        assert!(Instant::now() < end, "nightsafe does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    deliver(&client, 3);
-    // Large enough for the other way of sealing and writing.
-    deliver(&client, 20_000);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    strace.arg(program.get_program()).args(program.get_args());
+    let hook = Hook::run(&mut strace);
+    let mut client = hook.client();
+    // The second is large enough for the other way of sealing and writing.
+    let message = String::from_utf8_lossy(MESSAGE).replace('\n', "\r\n");
+    for times in [3, 20_000] {
+        let replies = client.deliver("a@b.test", &[ALICE], message.repeat(times).as_bytes());
+        assert!(replies[0].starts_with("250 2.0.0 sealed as <"), "{replies:?}");
+    }
     let mut scrape = UnixStream::connect(&metrics).unwrap();
     scrape.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut shown = String::new();
     scrape.read_to_string(&mut shown).unwrap();
     assert!(shown.contains("nightsafe_lmtp_recipients_total{outcome=\"sealed\"} 2"), "{shown}");
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id()));
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", hook.pid()));
     let child = children.unwrap().trim().to_owned();
     for signal in ["-HUP", "-TERM"] {
         assert!(Command::new("kill").args([signal, &child]).status().unwrap().success());
     }
-    assert!(strace.wait().unwrap().success());
+    hook.ends_well();
     let text = fs::read_to_string(&trace).unwrap();
     let used: BTreeSet<&str> = text
         .lines()
@@ -166,30 +156,4 @@ fn the_service_needs_no_forbidden_system_call() {
     let allowed = allowed(&fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap());
     let forbidden: Vec<_> = used.iter().filter(|name| !allowed.contains(**name)).collect();
     assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
-}
-
-fn deliver(client: &UnixStream, times: usize) {
-    let mut out = client;
-    let message = String::from_utf8_lossy(MESSAGE).replace('\n', "\r\n").replace("\r\n.", "\r\n..");
-    let message = message.repeat(times);
-    let commands = ["LHLO x", "MAIL FROM:<a@b.test>", "RCPT TO:<alice@example.org>", "DATA"];
-    let mut input = BufReader::new(client);
-    let mut say = |text: &str, wanted: &str| {
-        out.write_all(text.as_bytes()).unwrap();
-        loop {
-            let mut line = String::new();
-            input.read_line(&mut line).unwrap();
-            if line.get(3..4) != Some("-") {
-                assert!(line.starts_with(wanted), "{text:.40}: {line}");
-                return;
-            }
-        }
-    };
-    if times == 3 {
-        say("", "220");
-    }
-    for command in commands {
-        say(&format!("{command}\r\n"), if command == "DATA" { "354" } else { "250" });
-    }
-    say(&format!("{message}.\r\n"), "250 2.0.0 sealed as <");
 }
