@@ -74,10 +74,16 @@ pub fn started(service: &str, addresses: &str) {
     inform(format_args!("{service}: listening at {addresses}"));
 }
 
-/// A service read its configuration again, or could not.
-pub fn reloaded(service: &str, result: Result<(), &dyn Display>) {
+/// A service read its configuration again, all but the settings named, or could not.
+pub fn reloaded(service: &str, result: Result<&[&str], &dyn Display>) {
     match result {
-        Ok(()) => inform(format_args!("{service}: configuration read again")),
+        Ok([]) => inform(format_args!("{service}: configuration read again")),
+        Ok(left) => {
+            let left = left.join(", ");
+            warn(format_args!(
+                "{service}: configuration read again; changed by a restart only: {left}"
+            ));
+        }
         Err(problem) => {
             warn(format_args!("{service}: configuration not changed: {problem}"));
         }
