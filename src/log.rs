@@ -145,6 +145,16 @@ pub fn agent_exposed(problem: &dyn Display) {
     warn(format_args!("agent: {problem}"));
 }
 
+/// Somebody asked the officers for the keys of `user`, which this recovery key opens.
+pub fn recovery_exported(user: &dyn Display, recovery_key: &dyn Display) {
+    warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=exported"));
+}
+
+/// The officers answered, and the keys of `user` are open by this recovery key.
+pub fn recovery_key_used(user: &dyn Display, recovery_key: &dyn Display) {
+    warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=unlocked"));
+}
+
 /// The kernel gives no connection.
 pub fn cannot_accept(cause: &dyn Display) {
     warn(format_args!("cannot accept a connection: {cause}"));

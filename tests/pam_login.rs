@@ -62,7 +62,7 @@ fn in_session(site: &Site, pam: &Pam<'_>, user: &str, letter: &Path) -> String {
 }
 
 /// A session that lasts until it is killed, or this value goes.
-struct Session(Server, ChildStdin);
+struct Session(Server, #[expect(dead_code, reason = "the shell reads until it goes")] ChildStdin);
 
 impl Session {
     fn open(pam: &Pam<'_>, agent: &Agent, site: &Site, leases: u32) -> Self {

@@ -1,6 +1,8 @@
 //! How a command ends: an error, a hint where there is something to do, and a status of sysexits.h.
 //! Both in lower case, without a full stop; the error names the file, address or setting.
 
+mod escrow;
+
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
