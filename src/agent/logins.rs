@@ -178,6 +178,7 @@ impl Agent {
         trial: Trial,
     ) -> Result<LoggedIn, Reply> {
         let (user, password) = (&attempt.user, attempt.password.expose());
+        self.metrics.trials.inc();
         // Before there is anything to put in. A login may make one more.
         let no_memory = |cause| {
             let reason = format!("no more memory can be locked (LimitMEMLOCK): {cause}");

@@ -15,6 +15,7 @@ mod guesses;
 pub mod identity;
 mod known;
 mod logins;
+mod metrics;
 mod passwords;
 pub mod protocol;
 mod requests;
@@ -45,6 +46,7 @@ use changes::Changes;
 use gate::Gate;
 use guesses::Guesses;
 use known::Known;
+use metrics::Metrics;
 use protocol::Reply;
 use rights::Rights;
 use tags::BootKey;
@@ -68,6 +70,7 @@ pub struct Agent {
     gate: Gate,
     turns: Turns,
     changes: Changes,
+    metrics: Metrics,
     /// Batches that are opened at a time: more would only take turns on the cores.
     recoveries: Semaphore,
     /// How long a login may wait.
@@ -100,6 +103,7 @@ impl Agent {
             guesses: Arc::default(),
             turns: Turns::new(),
             changes: Changes::default(),
+            metrics: Metrics::default(),
             recoveries: Semaphore::new(cores),
             settings: settings.clone(),
             patience,
@@ -111,6 +115,11 @@ impl Agent {
 
     fn rules(&self) -> &Canonical {
         &self.rules
+    }
+
+    /// What is counted, as it is now.
+    pub fn metrics(&self) -> String {
+        self.metrics.text(self.vault.count(), self.gate.waiting())
     }
 
     /// The memory that all Argon2 runs together have at most, in octets.

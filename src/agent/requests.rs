@@ -13,7 +13,7 @@ use crate::user::User;
 
 use super::Agent;
 use super::logins::{Attempt, unavailable};
-use super::protocol::{MAX_STATUS_USERS, Password, Reply, Request, UserStatus};
+use super::protocol::{MAX_STATUS_USERS, Password, Reply, Request, STANZA_BYTES, UserStatus};
 use super::vault::{Entry, Lease};
 
 /// Who asks, and the lease that his connection has.
@@ -42,6 +42,9 @@ impl Agent {
             Request::Enroll { user, password } => self.enroll(asker.uid, user, password).await,
         };
         let reply = answer.unwrap_or_else(|reply| reply);
+        if matches!(request, Request::Unlock { .. } | Request::Enroll { .. }) {
+            self.metrics.login(&reply);
+        }
         if reply == Reply::Denied {
             log::agent_denied(asker.uid, name(&request));
         }
@@ -106,6 +109,7 @@ impl Agent {
         let user = self.user(user)?;
         let entry = self.entry_for(uid, Operation::Read, &user)?;
         let stanzas = stanzas.to_vec();
+        self.metrics.content_keys.inc_by((stanzas.len() / STANZA_BYTES) as u64);
         let Ok(_turn) = self.recoveries.acquire().await else { return Err(Reply::Locked) };
         self.blocking(move |_| match entry.recover(&stanzas) {
             Ok(Some(keys)) => Ok(Reply::Keys(keys)),

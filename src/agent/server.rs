@@ -97,6 +97,8 @@ impl Admission {
         let in_all: usize = open.values().sum();
         let own = open.entry(uid).or_default();
         if in_all >= settings.connections || uid != 0 && *own >= settings.connections_per_client {
+            drop(open);
+            shared.agent.metrics.refused_connections.inc();
             return None;
         }
         *own += 1;

@@ -86,6 +86,10 @@ async fn serve(site: &Site, agent: Arc<Agent>) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(|cause| cannot_start(&cause))?;
     let address = Address::Unix(settings.socket.clone());
     let listeners = service::listen(&[address], settings.socket_mode).await?;
+    for listener in service::bind(&settings.metrics, settings.socket_mode).await? {
+        let agent = Arc::clone(&agent);
+        tokio::spawn(service::expose(listener, move || agent.metrics()));
+    }
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.address()).collect();
     let addresses = addresses.join(", ");
     log::started(NAME, &addresses);
