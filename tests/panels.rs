@@ -7,6 +7,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use site::agent::Agent;
 use site::dovecot::Dovecot;
@@ -82,7 +84,10 @@ impl<'a> Webmail<'a> {
             .args(["--reuid", &web.uid.to_string(), "--regid", &web.gid.to_string()])
             .args(["--clear-groups", "php8.2", "-n", "-d", "display_errors=stderr"])
             .arg(self.plugin.join("roundcube.php"));
-        feed(&mut command, &asked.to_string())
+        let output = feed(&mut command, &asked.to_string());
+        // Dovecot looks for changes once a second, and tells two of one second apart by their size.
+        sleep(Duration::from_millis(1100));
+        output
     }
 }
 
