@@ -133,14 +133,20 @@ impl Agent {
         line.unwrap().split_ascii_whitespace().next().unwrap().parse().unwrap()
     }
 
-    /// Seconds of processor time so far, of all threads there were: proc_pid_stat(5), fields 14 and 15.
+    /// Seconds of processor time so far.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace();
-        let ticks: f64 = fields.skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
-        // A tick is a hundredth of a second on every Linux there is.
-        ticks / 100.0
+        cpu_seconds_of(self.pid())
     }
+}
+
+/// Seconds of processor time of a process so far, of all threads there were: proc_pid_stat(5), fields
+/// 14 and 15.
+pub fn cpu_seconds_of(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
+    // A tick is a hundredth of a second on every Linux there is.
+    ticks / 100.0
 }
 
 impl Drop for Agent {
