@@ -250,6 +250,21 @@ impl Default for Lmtp {
     }
 }
 
+impl Lmtp {
+    /// The settings in which `new` differs and which a running service does not take over.
+    pub fn left_by_reload(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("listen", self.listen != new.listen),
+            ("socket_mode", self.socket_mode != new.socket_mode),
+            ("memory_bytes", self.memory_bytes != new.memory_bytes),
+            // For the store it is taken over, for memory not.
+            ("wait_timeout", self.wait_timeout != new.wait_timeout),
+            ("metrics", self.metrics != new.metrics),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}
+
 impl Config {
     /// Reads the file at `path`, or the one at the default place if there is one.
     ///

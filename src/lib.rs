@@ -1,7 +1,7 @@
 //! Mail sealed for its owner the moment it is delivered, readable only after the owner logs in.
 //!
 //! This map is where to begin reading. The contract behind it, in prose: [`manual::format`],
-//! [`manual::threats`], [`manual::failure`].
+//! [`manual::record`], [`manual::threats`], [`manual::failure`].
 //!
 //! # The ways
 //!
@@ -22,7 +22,15 @@
 //! A key's way, from a password to the private key and back to rest:
 //!
 //! ```text
-//! cli::{enroll, passwd} → lifecycle → keys::record ⇄ keys::{kdf, pepper} → keys::files → disk
+//! cli::{enroll, passwd, slot, rotate, recovery} → lifecycle → keys::record → keys::slot ⇄ keys::{kdf, code, site_secrets}
+//!                                                               ↓
+//!                                                          keys::change → keys::files → disk
+//! ```
+//!
+//! A login's way, and a password change's, from the system to the unlocked key:
+//!
+//! ```text
+//! libpam → pam::ffi → pam → agent::client ⇄ agent → lifecycle → keys
 //! ```
 //!
 //! # The layers
@@ -44,7 +52,8 @@
 //!
 //! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
-//! * [`delivery`] can name no secret key, no key record and no pepper.
+//! * [`delivery`] can name no secret key, no key record and no secret of the site.
+//! * What takes a secret away from somebody makes new keys: no removed secret opens later mail.
 //! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only
 //!   [`log`] writes log lines, and [`pam`] those of its hosts; only [`cli`] and [`delivery::outcome`]
 //!   choose exit statuses.

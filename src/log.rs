@@ -74,10 +74,16 @@ pub fn started(service: &str, addresses: &str) {
     inform(format_args!("{service}: listening at {addresses}"));
 }
 
-/// A service read its configuration again, or could not.
-pub fn reloaded(service: &str, result: Result<(), &dyn Display>) {
+/// A service read its configuration again, all but the settings named, or could not.
+pub fn reloaded(service: &str, result: Result<&[&str], &dyn Display>) {
     match result {
-        Ok(()) => inform(format_args!("{service}: configuration read again")),
+        Ok([]) => inform(format_args!("{service}: configuration read again")),
+        Ok(left) => {
+            let left = left.join(", ");
+            warn(format_args!(
+                "{service}: configuration read again; changed by a restart only: {left}"
+            ));
+        }
         Err(problem) => {
             warn(format_args!("{service}: configuration not changed: {problem}"));
         }
@@ -137,6 +143,16 @@ pub fn agent_denied(uid: u32, what: &str) {
 /// What the kernel does not do for the agent, and what that means.
 pub fn agent_exposed(problem: &dyn Display) {
     warn(format_args!("agent: {problem}"));
+}
+
+/// Somebody asked the officers for the keys of `user`, which this recovery key opens.
+pub fn recovery_exported(user: &dyn Display, recovery_key: &dyn Display) {
+    warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=exported"));
+}
+
+/// The officers answered, and the keys of `user` are open by this recovery key.
+pub fn recovery_key_used(user: &dyn Display, recovery_key: &dyn Display) {
+    warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=unlocked"));
 }
 
 /// The kernel gives no connection.

@@ -93,3 +93,45 @@ fn a_command_that_is_none() {
     site.enroll("alice", b"pw").fails(75, &[&plain, "Permission denied"]);
     assert!(!site.public("alice").exists());
 }
+
+/// A new key pair appears to delivery when the record that opens it was copied, and not before.
+#[test]
+fn a_rotation_waits_for_it() {
+    let site = site("");
+    let password = ["--password-file", "-"];
+    let enroll = ["enroll", "alice", "--recovery-code", "--password-file", "-"];
+    let code = site.feed(enroll, b"pw").good().text().lines().last().unwrap().to_owned();
+    site.feed(["slot", "add", "alice", "--app", "phone"].iter().chain(&password), b"pw").good();
+    site.run(["enroll", "--provisional", "bob"]).good();
+    let new = site.file("new", b"new");
+    let rotations: [(&str, Vec<&str>, &[u8]); 4] = [
+        ("alice", [&["rotate", "alice"][..], &password].concat(), b"pw"),
+        ("alice", [&["slot", "remove", "alice", "phone"][..], &password].concat(), b"pw"),
+        (
+            "alice",
+            vec!["recovery", "use", "alice", "--code-file", "-", "--new-password-file", &new],
+            code.as_bytes(),
+        ),
+        ("bob", [&["enroll", "bob"][..], &password].concat(), b"pw"),
+    ];
+    for (user, arguments, input) in rotations {
+        let halves = || [site.private(user), site.public(user)].map(|path| fs::read(path).unwrap());
+        let before = halves();
+        write(&site, "exit 3");
+        site.feed(&arguments, input).fails(75, &["[keys] after_write (sh) failed"]);
+        assert_eq!(halves(), before, "{arguments:?}");
+        // What it is given is the new record, and the public half of that moment is the old one.
+        let kept = site.join("kept").display().to_string();
+        let public = site.public(user).display().to_string();
+        write(&site, &format!("cp \"$2\" {kept}.record; cp {public} {kept}.public"));
+        site.feed(&arguments, input).good();
+        let [record, public] = halves();
+        assert_eq!(fs::read(site.join("kept.record")).unwrap(), record, "{arguments:?}");
+        assert_eq!(fs::read(site.join("kept.public")).unwrap(), before[1], "{arguments:?}");
+        assert_ne!(public, before[1], "{arguments:?}");
+    }
+    for (user, password) in [("alice", &b"new"[..]), ("bob", b"pw")] {
+        assert_eq!(site.unseal(user, password, &site.seal(user)).good().stdout, opened());
+    }
+    site.run(["check"]).good();
+}

@@ -181,7 +181,7 @@ fn rotate_killed_anywhere() {
         }
         let generation = record.public().unwrap().generation;
         assert_eq!(generation, if is_before { 1 } else { 2 }, "{call:?}");
-        if call.nth % 2 == 0 {
+        if call.nth.is_multiple_of(2) {
             change.again(site).good();
             assert_eq!(care.record().public().unwrap().generation, generation + 1);
             site.run(["check"]).good();
@@ -304,7 +304,7 @@ fn a_staged_change_killed_anywhere() {
                 *ended.lock().unwrap() += 1;
             }
             // The backend has one of the two; a login with it settles it.
-            let one = if new && call.nth % 2 == 0 { "new" } else { PASSWORD };
+            let one = if new && call.nth.is_multiple_of(2) { "new" } else { PASSWORD };
             is_in_order_after_login(site, one, call);
             assert_eq!(care.unlocking(&[one]), [one]);
         };
@@ -346,19 +346,36 @@ fn a_settling_login_killed_anywhere() {
 /// A program that makes one of the agent's changes: this one.
 fn step(site: &Site, what: &str, passwords: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "one_step", "--ignored", "--test-threads=1"]);
+    command.args(["--exact", "each_step_by_itself", "--test-threads=1"]);
     let file = site.file("step", format!("{what}\n{}", passwords.join("\n")).as_bytes());
     command.env("NIGHTSAFE_TEST_STEP", file).env("NIGHTSAFE_CONFIG", site.config());
     command
 }
 
+/// Run by the others with one step to make, it makes it and is killed there.
 #[test]
-#[ignore = "run by the other tests, to be killed"]
-fn one_step() {
-    let Ok(plan) = std::env::var("NIGHTSAFE_TEST_STEP") else { return };
-    let plan = fs::read_to_string(plan).unwrap();
-    let config = std::env::var("NIGHTSAFE_CONFIG").unwrap();
-    let care = Care::at(std::path::Path::new(&config), "alice");
+fn each_step_by_itself() {
+    if let Ok(plan) = std::env::var("NIGHTSAFE_TEST_STEP") {
+        let config = std::env::var("NIGHTSAFE_CONFIG").unwrap();
+        let care = Care::at(std::path::Path::new(&config), "alice");
+        return make(&care, &fs::read_to_string(plan).unwrap());
+    }
+    let site = Site::new();
+    let care = Care::of(&site);
+    care.enroll(PASSWORD);
+    for (plan, states) in [
+        ("stage\npw\nnew", &[Active, Pending][..]),
+        ("login\npw", &[Active, Pending]),
+        ("abort\npw\nnew", &[Active]),
+        ("commit\npw\nnew", &[Retiring, Active]),
+        ("login\nnew", &[Active]),
+    ] {
+        make(&care, plan);
+        assert_eq!(care.passwords(), states, "{plan:?}");
+    }
+}
+
+fn make(care: &Care, plan: &str) {
     match plan.lines().collect::<Vec<_>>()[..] {
         ["login", password] => drop(care.login(password).unwrap()),
         ["stage", old, new] => drop(care.stage(old, new).unwrap()),

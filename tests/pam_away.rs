@@ -6,6 +6,7 @@ mod site;
 use std::fs;
 use std::os::unix::net::UnixListener;
 
+use site::agent::Agent;
 use site::pam::{FIRST_UID, Pam, feed, said};
 use site::socket::Listener;
 use site::users::{User, user};
@@ -121,6 +122,23 @@ fn a_store_takes_the_login_password_without_an_agent() {
     }
     let log = site.system_log();
     assert!(log.contains("pam_nightsafe(imap:auth): keys of alice not reached: no agent"), "{log}");
+}
+
+/// One user's keys fit into what may be locked, the second's do not: he gets in, and is told.
+#[test]
+fn it_has_no_more_memory_to_lock() {
+    let site = Site::with_users(&["alice", "bob"]);
+    let pam = Pam::new(&site, &["alice", "bob"]);
+    pam.example("login", "door");
+    let agent = Agent::start_within(&site, "", "8192");
+    for (user, is_unlocked) in [("alice", true), ("bob", false)] {
+        let output = pam.pamtester("door", user, &LOGIN, &[&password(user)]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(agent.is_unlocked(&site, user), is_unlocked, "{}", site.system_log());
+        assert_eq!(said(&output).contains(SEALED), !is_unlocked, "{}", said(&output));
+    }
+    let log = site.system_log();
+    assert!(log.contains("keys of bob not unlocked: no more memory can be locked"), "{log}");
 }
 
 /// Keys first: what the keys cannot follow is not changed.

@@ -75,3 +75,34 @@ fn a_panic_in_a_password_change_refuses_it() {
     assert!(site.system_log().contains("internal error at src/pam/"), "{}", site.system_log());
     assert!(pam.accepts("alice", &password("alice")));
 }
+
+/// Every option that a line can have, and the defaults, are in the README.
+#[test]
+fn the_readme_has_every_option() {
+    let source = here("src/pam/options.rs");
+    let readme = here("README.md");
+    let arms = source
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("(\"") || line.starts_with("(_, Some((\""));
+    let names: Vec<_> = arms.map(|line| line.split('"').nth(1).unwrap()).collect();
+    assert_eq!(names, ["app", "unlock", "stage", "commit", "socket", "agent", "timeout"]);
+    for name in &names[..4] {
+        let in_a_line = readme.contains(&format!("pam_nightsafe.so {name}`"));
+        assert!(in_a_line || readme.contains(&format!("| `{name}` |")), "{name}");
+    }
+    for (name, default) in [
+        ("socket=PATH", "/run/nightsafe/agent"),
+        ("timeout=SECONDS", "5"),
+        ("agent=USER", "nightsafe-agent"),
+    ] {
+        assert!(readme.contains(&format!("| `{name}` | `{default}` |")), "{name}");
+    }
+    for default in ["\"/run/nightsafe/agent\"", "\"nightsafe-agent\"", "from_secs(5)"] {
+        assert!(source.contains(default), "{default}");
+    }
+}
+
+fn here(name: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}

@@ -36,7 +36,7 @@ fn argon2_runs(log: &str) -> usize {
 fn a_login_at_cyrus_unlocks() {
     let site = Site::with_users(&["alice"]);
     let pam = with_pam(&site, &["alice", "cyrus"]);
-    let agent = Agent::start(&site, "");
+    let mut agent = Agent::start(&site, "");
     let saslauthd = Saslauthd::start(&site, &pam);
     let cyrus = Cyrus::start_with(&site, &["alice"], &saslauthd.imapd_conf());
     assert!(!agent.is_unlocked(&site, "alice"));
@@ -52,6 +52,41 @@ fn a_login_at_cyrus_unlocks() {
     assert!(agent.is_unlocked(&site, "alice"), "{}", site.system_log());
     // The login is a moment's: whoever reads takes a lease of his own.
     assert_eq!(agent.leases(&site, "alice"), Some(0));
+
+    // Dead, and there again.
+    agent.kill();
+    assert!(cyrus.lets_in("alice", &password("alice")), "{}", site.system_log());
+    assert!(site.system_log().contains("pam_nightsafe(imap:auth): keys of alice not reached"));
+    agent.up(&site);
+    assert!(!agent.is_unlocked(&site, "alice"));
+    assert!(cyrus.lets_in("alice", &password("alice")));
+    assert!(agent.is_unlocked(&site, "alice"), "{}", site.system_log());
+}
+
+/// Mail came in for her before she had a password here: her first login takes her keys over.
+#[test]
+fn the_first_login_ends_a_provisional_key() {
+    let site = Site::new("");
+    success(&site.nightsafe(&["enroll", "--provisional", "alice"]).output().unwrap());
+    let mut deliver = site.nightsafe(&["deliver", "--recipient", "alice@example.org"]);
+    let sealed = feed(&mut deliver, "Subject: figs\r\n\r\nBefore you came.\r\n").stdout;
+    let slots = || {
+        let output = site.nightsafe(&["slot", "list", "alice"]).output().unwrap();
+        success(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(slots().contains("provisional") && !slots().contains("password"), "{}", slots());
+    let pam = with_pam(&site, &["alice"]);
+    let _agent = Agent::start(&site, "");
+    let saslauthd = Saslauthd::start(&site, &pam);
+
+    assert!(!saslauthd.test("imap", "alice", "", "a guess").status.success());
+    assert!(slots().contains("provisional"));
+    let login = saslauthd.test("imap", "alice", "", &password("alice"));
+    assert!(login.status.success(), "{}", said(&login));
+    assert!(!slots().contains("provisional") && slots().contains("password"), "{}", slots());
+    let opened = site.unseal("alice", &sealed);
+    assert!(String::from_utf8_lossy(&opened).contains("Before you came."));
 }
 
 #[test]

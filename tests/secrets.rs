@@ -144,23 +144,73 @@ fn files_and_outputs_have_none() {
     let files = files_below(&site.path());
     assert!(files.iter().any(|(path, _)| path.ends_with("private/anna")), "{files:?}");
     for (path, content) in files {
+        // That file is the one of the site's own key, in this form.
+        let marker = path.ends_with("provisional.key").then_some(&b"AGE-SECRET-KEY-1"[..]);
+        let secrets: Vec<_> =
+            secrets.iter().filter(|secret| Some(secret.as_slice()) != marker).cloned().collect();
         has_none(&path.display().to_string(), &content, &secrets);
+    }
+}
+
+/// A printed code is printed once and written nowhere: not by what makes it, not by what takes it.
+#[test]
+fn printed_codes_are_printed_once() {
+    let site = Site::new();
+    let password = site.file("password", b"pw");
+    let with_password = |arguments: &[&str]| {
+        site.run(arguments.iter().chain(&["--password-file", &password])).good()
+    };
+    let enrolled = with_password(&["enroll", "alice", "--recovery-code"]);
+    let phone = with_password(&["slot", "add", "alice", "--app", "phone"]);
+    let last = |ran: &Ran| ran.text().lines().last().unwrap().to_owned();
+    let (code, app) = (last(&enrolled), last(&phone));
+    let typed = site.file("code", code.as_bytes());
+    let as_app = site.file("app", app.as_bytes());
+    let message = site.file("sealed", &site.seal("alice"));
+    let arguments = ["recovery", "use", "alice", "--code-file", &typed];
+    let more = ["--new-password-file", &password, "--recovery-code"];
+    let used = site.run(arguments.iter().chain(&more)).good();
+    let next = last(&used);
+    let others = [
+        with_password(&["slot", "remove", "alice", "phone"]),
+        site.run(["slot", "list", "alice"]),
+        site.run(["list"]),
+        site.run(["check"]),
+        site.run(["unseal", "--password-file", &as_app, &message]),
+        site.run(arguments.iter().chain(&["--new-password-file", &password])),
+    ];
+    for printed in [&code, &app, &next] {
+        let bare = printed.split_once('-').unwrap().1.replace('-', "");
+        let found = |text: &str| text.replace(['-', ' '], "").to_lowercase().contains(&bare[..12]);
+        let once = [&enrolled, &phone, &used].iter().filter(|ran| found(&ran.text())).count();
+        assert!(bare.len() >= 32 && once == 1, "{printed}");
+        for ran in others.iter().chain([&enrolled, &phone, &used]) {
+            let own = ran.text().ends_with(&format!("{printed}\n"));
+            assert!((own || !found(&ran.text())) && !found(&ran.stderr), "{ran:?}");
+        }
+        for (path, content) in files_below(&site.path()) {
+            assert!(!found(&String::from_utf8_lossy(&content)), "{}", path.display());
+        }
     }
 }
 
 /// The site's own secrets are in their files and nowhere else.
 #[test]
-fn pepper_and_sealing_key_stay_where_they_are() {
+fn the_sites_secrets_stay_where_they_are() {
     let site = Site::new();
     let setup = site.run(["setup"]).good();
     site.enroll("alice", b"pw").good();
     let outputs =
         [setup, site.run(["check"]), site.run(["list"]), site.deliver(&["--recipient", "alice"])];
-    for name in ["pepper", "sealing.key"] {
+    for name in ["pepper", "provisional.key", "sealing.key"] {
         let text = fs::read_to_string(site.join(name)).unwrap();
-        let words = text.split_whitespace().filter_map(|word| STANDARD.decode(word).ok());
-        let secrets: Vec<_> =
+        let words = text.split_whitespace().filter_map(|word| {
+            let key = SecretKey::parse(word).map(|key| key.expose().to_vec());
+            key.ok().or_else(|| STANDARD.decode(word).ok())
+        });
+        let mut secrets: Vec<_> =
             words.filter(|word| word.len() == 32).flat_map(|word| forms(&word)).collect();
+        secrets.extend(text.lines().filter(|line| line.starts_with("AGE-")).map(Into::into));
         assert!(!secrets.is_empty());
         for ran in &outputs {
             has_none(&ran.stderr, &ran.stdout, &secrets);

@@ -220,3 +220,67 @@ fn without_the_pepper_a_recovery_code_opens() {
     assert_eq!(site.unseal("alice", b"new", &sealed).good().stdout, opened());
     site.run(["check"]).good();
 }
+
+/// Many programs at once: each has done all of what it says, and nothing of what it does not.
+#[test]
+fn changes_at_once() {
+    let site = site();
+    let phone = app(&site, "phone");
+    let sealed = site.seal("alice");
+    let care = |arguments: &[&str]| {
+        let arguments: Vec<_> = arguments.iter().chain(&["--password-file", "-"]).collect();
+        let ran = site.feed(arguments, PASSWORD);
+        if ran.status != Some(0) {
+            // The record was another by the time of writing, or the slot was gone already.
+            assert!(matches!(ran.status, Some(75 | 64)), "{ran:?}");
+        }
+        ran.status == Some(0)
+    };
+    let names: Vec<_> = (0..4).map(|number| format!("app {number}")).collect();
+    let (mut added, mut rotated, mut removed) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        let care = &care;
+        let adds: Vec<_> = names
+            .iter()
+            .map(|name| scope.spawn(move || care(&["slot", "add", "alice", "--app", name])))
+            .collect();
+        let rotations: Vec<_> =
+            (0..3).map(|_| scope.spawn(move || care(&["rotate", "alice"]))).collect();
+        let removals: Vec<_> = (0..2)
+            .map(|_| scope.spawn(move || care(&["slot", "remove", "alice", "phone"])))
+            .collect();
+        let done = |threads: Vec<std::thread::ScopedJoinHandle<'_, bool>>| {
+            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|done| *done).count()
+        };
+        (added, rotated, removed) = (done(adds), done(rotations), done(removals));
+    });
+    assert!(added + rotated + removed >= 1 && removed <= 1);
+    let names: Vec<_> = listed(&site).into_iter().filter(|line| line.contains("\"app ")).collect();
+    assert_eq!(names.len(), added);
+    let record = Care::of(&site).record();
+    assert_eq!(record.public().unwrap().generation, 1 + (rotated + removed) as u64);
+    assert_eq!(record.version(), 2 + (added + rotated + removed) as u64);
+    assert_eq!(site.unlocks("alice", phone.as_bytes()), removed == 0);
+    for sealed in [&sealed, &site.seal("alice")] {
+        assert_eq!(site.unseal("alice", PASSWORD, sealed).good().stdout, opened());
+    }
+    site.run(["check"]).good();
+}
+
+#[test]
+fn there_is_an_end_to_slots() {
+    let site = site();
+    let care = Care::of(&site);
+    let record = care.record();
+    let unlocked = record.unlock(PASSWORD, &care.secrets).unwrap();
+    let mut change = nightsafe::keys::change::Change::of(&record, unlocked.root()).unwrap();
+    for number in 1..64 {
+        let code = nightsafe::keys::code::Code::generate(nightsafe::keys::code::CodeKind::App);
+        change.add_code(&code, Some(&format!("app {number}")), 1).unwrap();
+    }
+    care.keys.apply(&care.user, change, &record).unwrap();
+    let ran = add(&site, &["--app", "one more"]).fails(73, &["can hold no more slots"]);
+    assert!(ran.stderr.contains("hint: remove some slots first"), "{}", ran.stderr);
+    remove(&site, "app 7").good();
+    app(&site, "one more");
+}

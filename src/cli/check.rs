@@ -1,7 +1,8 @@
 //! `nightsafe check`: what is wrong with the site, line by line, and how to mend it.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Config, DEFAULT_PATH};
@@ -12,6 +13,7 @@ use crate::keys::public::PublicFolder;
 use crate::keys::site_secrets::{load_provisional, load_recovery};
 use crate::keys::{Slot, SlotKind};
 use crate::lifecycle::accounts::{self, Account};
+use crate::lifecycle::recovery_key::{PRIVATE, SHARE};
 use crate::lifecycle::secrets;
 use crate::seal::{Ring, SealingKey};
 
@@ -137,7 +139,23 @@ fn recovery_key(config: &Config) -> Result<String, Failure> {
     let key = load_recovery(path)?;
     // Who can write there can read everybody's mail from the next logins on.
     closed_to(path, 0o022)?;
+    if let Some(private) = private_half_beside(path) {
+        let error = format!("{} is a private half of the recovery key", private.display());
+        return Err(Failure::config(error).hint(
+            "only recovery.pub belongs here: if others could read it, make a new recovery key",
+        ));
+    }
     Ok(format!("escrow is on, with key {key}"))
+}
+
+/// What an officer copied here with the public half.
+fn private_half_beside(path: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(path.parent()?).ok()?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    paths.find(|path| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        name == PRIVATE || name.starts_with(SHARE)
+    })
 }
 
 fn first_logins(accounts: &[Account]) -> String {

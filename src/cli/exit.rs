@@ -1,6 +1,8 @@
 //! How a command ends: an error, a hint where there is something to do, and a status of sysexits.h.
 //! Both in lower case, without a full stop; the error names the file, address or setting.
 
+mod escrow;
+
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -11,7 +13,7 @@ use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
 use crate::keys::SiteError;
-use crate::keys::error::UnlockError;
+use crate::keys::error::{RecordError, UnlockError};
 use crate::keys::files::DirectoryError;
 use crate::keys::kdf::MAX_PASSWORD_BYTES;
 use crate::keys::pepper::PepperError;
@@ -285,6 +287,10 @@ impl From<DirectoryError> for Failure {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::File(error) => error.into(),
+            DirectoryError::Record(_, RecordError::Kdf) => Self::temporary(error),
+            DirectoryError::Record(_, RecordError::Full(what)) => {
+                Self::new(status::CANNOT_CREATE, &error).hint(format!("remove some {what} first"))
+            }
             DirectoryError::Public(_) | DirectoryError::Record(..) => {
                 Self::data(error).hint(RESTORE)
             }

@@ -8,6 +8,7 @@ mod agent;
 mod check;
 mod deliver;
 mod enroll;
+mod escrow;
 mod exit;
 mod identity;
 mod inspect;

@@ -57,10 +57,29 @@ pub(super) fn ask_code(file: Option<&Path>, user: &str) -> Result<SecretBytes, F
 
 /// An old and a new password from standard input, each with a NUL behind it; the last may be missing.
 pub(super) fn two_from_stdin() -> Result<(SecretBytes, SecretBytes), Failure> {
-    let both = stdin().and_then(|stdin| read_at_most(stdin, 2 * MAX_PASSWORD_BYTES + 2));
+    let both = stdin().and_then(read_to_two_nuls);
     let both =
         both.map_err(|cause| Failure::no_input(format!("cannot read standard input: {cause}")))?;
     split_at_nul(&both)
+}
+
+/// No further than the second NUL: PostfixAdmin waits for the command's end before it closes its own.
+fn read_to_two_nuls(mut input: impl Read) -> io::Result<SecretBytes> {
+    let mut both = SecretBytes::from(vec![0; 2 * MAX_PASSWORD_BYTES + 3]);
+    let mut filled = 0;
+    while let Some(rest) = both.expose_mut().get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+        if both.expose().iter().take(filled).filter(|octet| **octet == 0).count() > 1 {
+            break;
+        }
+    }
+    both.truncate(filled);
+    Ok(both)
 }
 
 fn split_at_nul(both: &SecretBytes) -> Result<(SecretBytes, SecretBytes), Failure> {

@@ -7,14 +7,19 @@ use crate::keys::code::{Code, CodeKind};
 use crate::lifecycle::recovery::use_code;
 use crate::sys::clock;
 
+use super::escrow;
 use super::exit::{Failure, complain};
 use super::password;
 use super::site::Site;
-use super::usage::{RecoveryAction, UseCode};
+use super::usage::recovery::{RecoveryAction, UseCode};
 
 pub(super) fn run(config: Option<&Path>, action: &RecoveryAction) -> Result<ExitCode, Failure> {
     match action {
         RecoveryAction::Use(arguments) => with_code(config, arguments),
+        RecoveryAction::Init(arguments) => escrow::init(arguments),
+        RecoveryAction::Export(arguments) => escrow::export(config, arguments),
+        RecoveryAction::Open(arguments) => escrow::open(arguments),
+        RecoveryAction::Finish(arguments) => escrow::finish(config, arguments),
     }
 }
 

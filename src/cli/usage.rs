@@ -1,5 +1,7 @@
 //! The commands and their arguments, as `--help` shows them.
 
+pub(super) mod recovery;
+
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -7,6 +9,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::config::PATH_VARIABLE;
 use crate::sys::socket::Address;
+
+use recovery::Recovery;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -274,33 +278,6 @@ pub(super) struct Rotate {
     pub(super) user: String,
     #[command(flatten)]
     pub(super) password: PasswordFile,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Recovery {
-    #[command(subcommand)]
-    pub(super) action: RecoveryAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum RecoveryAction {
-    /// Set a new password with a recovery code, which is used up, and rotate the keys
-    Use(UseCode),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct UseCode {
-    /// The login name or address
-    pub(super) user: String,
-    /// Read the recovery code from FILE, from standard input for "-"
-    #[arg(long, value_name = "FILE")]
-    pub(super) code_file: Option<PathBuf>,
-    /// Read the new password from NEW, from standard input for "-"
-    #[arg(long, value_name = "NEW")]
-    pub(super) new_password_file: Option<PathBuf>,
-    /// Print the next recovery code, this once
-    #[arg(long)]
-    pub(super) recovery_code: bool,
 }
 
 #[derive(Debug, Args)]

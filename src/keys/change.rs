@@ -118,6 +118,19 @@ impl Change {
         Ok(())
     }
 
+    /// Drops the slots for recovery keys that the site has no more, and tells the user. Whether there were
+    /// any: then the change has to rotate, for whoever kept such a key.
+    pub fn drop_other_escrow(&mut self, secrets: &SiteSecrets, now: u64) -> bool {
+        let name = secrets.recovery.as_ref().map(PublicKey::to_string);
+        let before = self.body.slots.len();
+        self.keep(|slot| slot.kind() != SlotKind::Escrow || Some(slot.public()) == name.as_deref());
+        let dropped = self.body.slots.len() < before;
+        if dropped {
+            self.notify(Event::SlotRemoved { kind: SlotKind::Escrow, name: None }, now);
+        }
+        dropped
+    }
+
     fn add(&mut self, slot: Slot) -> Result<String, RecordError> {
         if self.body.slots.len() >= MAX_SLOTS {
             return Err(RecordError::Full("slots"));

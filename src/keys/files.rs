@@ -1,5 +1,5 @@
-//! The key directory in files: `private/USER`, `public/USER`, and `private/.archive` for what was
-//! removed.
+//! The key directory in files: `private/USER`, `public/USER`, `private/.archive` for what was removed, and
+//! `private/.recovery` for recoveries under way ([`super::escrow`]).
 //!
 //! The order of writes is the point: the private record is durable, and `after_write` has succeeded,
 //! before the public half appears. No mail is ever sealed to a key that can vanish.
@@ -27,7 +27,7 @@ pub const ARCHIVE: &str = ".archive";
 /// Both halves of a site's keys. For logins and key care; delivery has no use for it.
 #[derive(Debug)]
 pub struct KeyDirectory {
-    private: Folder,
+    pub(super) private: Folder,
     public: PublicFolder,
     after_write: Box<dyn AfterWrite>,
 }
@@ -208,6 +208,7 @@ impl KeyDirectory {
         if !self.private.has(name)? && !self.public.folder().has(name)? {
             return Err(DirectoryError::Unknown(user.clone()));
         }
+        self.forget_recovery(user)?;
         let unique = u32::from_ne_bytes(secret::random_bytes());
         let kept = self.private.folder(ARCHIVE, 0o700)?;
         let kept = kept.folder(&format!("{now}-{unique:08x}"), 0o700)?;
@@ -277,7 +278,7 @@ impl KeyDirectory {
         Ok(folder.replace(user.as_str(), half.to_file(user).as_bytes(), mode)?)
     }
 
-    fn lock(&self) -> Result<Lock, DirectoryError> {
+    pub(super) fn lock(&self) -> Result<Lock, DirectoryError> {
         let lock = self.private.lock()?;
         self.private.sweep()?;
         self.public.folder().sweep()?;

@@ -54,9 +54,30 @@ pub(super) fn argon2id(
     pepper: &Pepper,
     cost: Cost,
 ) -> Result<Secret<32>, argon2::Error> {
+    with_secret(password, salt, pepper.expose(), cost)
+}
+
+/// The same without a pepper, for what is opened far from the site.
+///
+/// # Errors
+/// When Argon2 does not take the parameters, or has no memory.
+pub(super) fn argon2id_alone(
+    password: &[u8],
+    salt: &[u8],
+    cost: Cost,
+) -> Result<Secret<32>, argon2::Error> {
+    with_secret(password, salt, &[], cost)
+}
+
+/// An empty secret is none (RFC 9106 §3.1).
+fn with_secret(
+    password: &[u8],
+    salt: &[u8],
+    secret: &[u8],
+    cost: Cost,
+) -> Result<Secret<32>, argon2::Error> {
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)?;
-    let argon =
-        Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)?;
+    let argon = Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)?;
     Secret::fill_with(|out| argon.hash_password_into(password, salt, out))
 }
 

@@ -11,6 +11,7 @@ pub mod change;
 pub mod code;
 pub mod directory;
 pub mod error;
+pub mod escrow;
 pub mod files;
 pub mod kdf;
 pub mod notice;

@@ -68,11 +68,6 @@ impl Unlocked {
     pub fn root(&self) -> &RootKey {
         &self.root
     }
-
-    /// The same without the private keys.
-    pub fn into_root(self) -> RootKey {
-        self.root
-    }
 }
 
 impl Record {

@@ -14,6 +14,7 @@ use crate::user::User;
 /// The record's format, part of everything that is sealed in it.
 pub(super) const FORMAT: &str = "nightsafe-record/1";
 const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
 
 /// Where a sealed thing belongs.
 pub(super) struct Place<'a> {
@@ -41,20 +42,41 @@ pub(super) fn derive(key: &[u8], purpose: &str) -> Secret<32> {
 
 /// Seals `plain` under `key` for `place`: nonce and ciphertext in base64.
 pub(super) fn seal(key: &Secret<32>, place: &Place<'_>, plain: &[u8]) -> String {
+    seal_bound(key, &place.associated_data(), plain)
+}
+
+/// Opens what [`seal`] made; `None` for anything else.
+pub(super) fn open(key: &Secret<32>, place: &Place<'_>, sealed: &str) -> Option<SecretBytes> {
+    open_bound(key, &place.associated_data(), sealed)
+}
+
+/// Seals what is bound to something else than a place in a record.
+pub(super) fn seal_bound(key: &Secret<32>, bound_to: &str, plain: &[u8]) -> String {
     let nonce = secret::random_bytes::<NONCE_BYTES>();
-    let place = place.associated_data();
-    let payload = Payload { msg: plain, aad: place.as_bytes() };
+    let payload = Payload { msg: plain, aad: bound_to.as_bytes() };
     let sealed = XChaCha20Poly1305::new(key.expose().into()).encrypt(&XNonce::from(nonce), payload);
     // XChaCha20-Poly1305 refuses only messages past 256 GiB; this is a key.
     STANDARD.encode([nonce.as_slice(), &sealed.unwrap_or_default()].concat())
 }
 
-/// Opens what [`seal`] made; `None` for anything else.
-pub(super) fn open(key: &Secret<32>, place: &Place<'_>, sealed: &str) -> Option<SecretBytes> {
+/// Opens what [`seal_bound`] made; `None` for anything else.
+pub(super) fn open_bound(key: &Secret<32>, bound_to: &str, sealed: &str) -> Option<SecretBytes> {
     let sealed = STANDARD.decode(sealed).ok()?;
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-    let place = place.associated_data();
-    let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
+    let payload = Payload { msg: ciphertext, aad: bound_to.as_bytes() };
     let cipher = XChaCha20Poly1305::new(key.expose().into());
     cipher.decrypt(&XNonce::from(*nonce), payload).ok().map(SecretBytes::from)
+}
+
+/// What is in there if nobody altered it: to read what it says it is bound to, with which it must then
+/// be opened.
+pub(super) fn unverified(key: &Secret<32>, sealed: &str) -> Option<SecretBytes> {
+    let sealed = STANDARD.decode(sealed).ok()?;
+    let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    let (ciphertext, _) = ciphertext.split_last_chunk::<TAG_BYTES>()?;
+    // A stream cipher is its own inverse (RFC 8439 §2.4).
+    let cipher = XChaCha20Poly1305::new(key.expose().into());
+    let mut plain = SecretBytes::from(cipher.encrypt(&XNonce::from(*nonce), ciphertext).ok()?);
+    plain.truncate(ciphertext.len());
+    Some(plain)
 }

@@ -288,13 +288,8 @@ impl Slot {
 
     /// Opens it with its key.
     pub(super) fn open(&self, user: &User, key: &SecretKey) -> Result<RootKey, UnlockError> {
-        let public: PublicKey = self.public.parse().map_err(|_| UnlockError::Damaged)?;
-        if key.public_key() != public {
-            return Err(UnlockError::WrongPassword);
-        }
-        let stanza = Stanza::parse(&self.stanza).map_err(|_| UnlockError::Damaged)?;
-        let content = key.unwrap_stanza(&stanza).ok().flatten().ok_or(UnlockError::Damaged)?;
-        let place = Place { user, item: &self.id, public: &public };
+        let content = self.content_key(key)?;
+        let place = Place { user, item: &self.id, public: &key.public_key() };
         let payload = sealed::open(&wrapping(&content), &place, &self.root);
         let payload = payload.ok_or(UnlockError::Damaged)?;
         let (root, name) = payload.expose().split_at_checked(32).ok_or(UnlockError::Damaged)?;
@@ -302,6 +297,28 @@ impl Slot {
             return Err(UnlockError::Damaged);
         }
         Secret::copy_of(root).map(RootKey::from).ok_or(UnlockError::Damaged)
+    }
+
+    /// Opens an escrow slot with the recovery key, knowing nothing of its record: whose it is, by the
+    /// name sealed inside, and the root key.
+    pub(super) fn open_escrow(&self, key: &SecretKey) -> Result<(User, RootKey), UnlockError> {
+        let content = self.content_key(key)?;
+        let payload = sealed::unverified(&wrapping(&content), &self.root);
+        let payload = payload.ok_or(UnlockError::Damaged)?;
+        let name = payload.expose().get(32..).and_then(|name| std::str::from_utf8(name).ok());
+        let user = name.and_then(|name| User::parse(name).ok()).ok_or(UnlockError::Damaged)?;
+        // It is bound to that name: another one that somebody put there does not open.
+        let root = self.open(&user, key)?;
+        Ok((user, root))
+    }
+
+    fn content_key(&self, key: &SecretKey) -> Result<Secret<16>, UnlockError> {
+        let public: PublicKey = self.public.parse().map_err(|_| UnlockError::Damaged)?;
+        if key.public_key() != public {
+            return Err(UnlockError::WrongPassword);
+        }
+        let stanza = Stanza::parse(&self.stanza).map_err(|_| UnlockError::Damaged)?;
+        key.unwrap_stanza(&stanza).ok().flatten().ok_or(UnlockError::Damaged)
     }
 }
 

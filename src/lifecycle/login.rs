@@ -39,7 +39,7 @@ pub struct Login {
 ///
 /// * a pending password becomes the only one, a retiring one goes or comes back;
 /// * keys that waited for the first login are locked under this password, and rotated;
-/// * the site's recovery key gets its slot, where there is one;
+/// * the site's recovery key gets its slot, where there is one; one that the site has no more loses it;
 /// * a public half that is missing or older than the record is published;
 /// * notices are handed over and forgotten, unless it is an app password.
 ///
@@ -139,16 +139,25 @@ fn settle(
     now: u64,
 ) -> Result<(), DirectoryError> {
     let mut change = changed_by(keys, user, &login.record, login.unlocked.root())?;
-    let mut notices = Vec::new();
+    let bad = |cause| keys.bad_record(user, cause);
+    let (mut notices, mut rotated) = (Vec::new(), false);
     if login.unlocked.kind() == SlotKind::Password {
         settle_passwords(&mut change, &login.unlocked, now);
-        change.add_escrow(secrets, now).map_err(|cause| keys.bad_record(user, cause))?;
+        rotated = change.drop_other_escrow(secrets, now);
+        change.add_escrow(secrets, now).map_err(bad)?;
         notices = change.take_notices();
+    }
+    if rotated {
+        change.rotate(now).map_err(bad)?;
     }
     if change.differs_from(&login.record) {
         // Told all the same when they cannot be forgotten: rather twice than never.
         login.notices = notices;
-        (login.record, _) = keys.apply(user, change, &login.record)?;
+        let (record, root) = keys.apply(user, change, &login.record)?;
+        login.record = record;
+        if rotated && let Ok(unlocked) = login.record.unlocked_by(root, login.unlocked.slot()) {
+            login.unlocked = unlocked;
+        }
     } else if is_behind(keys, user, &login.record)? {
         keys.publish(user)?;
     }

@@ -28,11 +28,26 @@
 //!   there is none left for its message, and answered 452 when that takes too long.
 //! * **The service is told to stop.** Transactions in hand are finished, other clients are told 421.
 //! * **A crash while keys are written.** Records are replaced in one step. At each moment the old or the
-//!   new password unlocks. A public key appears only when its private record is durable; an enrolment
-//!   that was interrupted before is finished by running it again.
+//!   new secret unlocks, and no other slot is touched. A public key appears only when its private record is durable; an
+//!   enrolment that was interrupted before is finished by running it again, a rotation by the next login.
+//! * **A crash between the keys and the login password.** Keys come first: both passwords unlock until a
+//!   login that the backend confirmed shows which one it took. Neither a commit nor an abort that was
+//!   lost needs anybody's help.
+//! * **The login password is reset without the keys.** They are *diverged*: mail keeps arriving sealed,
+//!   the login is good, and the old password or a recovery code brings the two together. Nothing is
+//!   destroyed.
+//! * **Two changes of one user's keys at once.** One wins, the other changes nothing and says so. A staged
+//!   password that loses to a rotation still unlocks, and a login with it ends the matter.
+//! * **A record or a public key is restored from an older copy.** Both carry the generation of the key
+//!   pair, the public half also which write of the record it knows. `check`, `list` and logins name the
+//!   older one. Nothing rotates on an older record, and mail goes on being sealed to the newer key.
 //! * **`[keys] after_write` fails.** A new user's public key is not published, so nothing is sealed to a
 //!   key that was not replicated; a changed password is taken back.
-//! * **The pepper is lost.** No password unlocks anything. Age identities printed by `nightsafe identity`
-//!   still open mail.
+//! * **The pepper is lost.** No login password unlocks anything. App passwords, recovery codes and age
+//!   identities printed by `nightsafe identity` still do.
+//! * **The provisional key is lost.** Who has not logged in yet loses the mail so far. `setup` refuses to
+//!   make a new key while somebody waits for it.
+//! * **Nothing can be written at a login.** It is good all the same; what it would have settled is settled
+//!   by a later one.
 //! * **The sealing key is lost.** Sealed mail stays readable with the ring. `setup` refuses to make a new
 //!   one while there are users.

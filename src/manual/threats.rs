@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | has the disk, a backup, an old drive | learns sizes, times, flags, folder names, whose mailbox it is; can delete, replay, roll back, and forge with the sealing key | the same |
 //! | … and the pepper was on it | guesses passwords, one Argon2id run of 64 MiB a guess | the same |
-//! | … and later learns a password that the copied record still takes | that user's mail up to the copy | the same |
+//! | … and later learns a password that the copied record still takes | that user's mail up to the copy, and later mail until the keys are rotated | the same |
+//! | … and the provisional key was on it | mail of whoever has never logged in, until the first login | the same |
 //! | runs as the delivery user | mail as it arrives; can forge; nothing stored before | the same |
 //! | runs as the mail store's user | nothing stored; passwords that pass through its login | passwords, so their mail |
 //! | is root on the live machine | mail as it arrives | all mail of whoever unlocks, for good |
@@ -18,9 +19,14 @@
 //! Never claimed: hiding sizes, times, flags, folder names, the MTA's own queue and log; noticing that
 //! mail was deleted or rolled back; safety from a root that stays.
 //!
-//! Two decisions behind this:
+//! Decisions behind this:
 //!
 //! * The private key is random and locked under the password; the password is not the key. So a password
 //!   change rewrites one small slot and no mail.
+//! * A copy of a record cannot be told that a password changed. So whatever takes a secret away from
+//!   somebody (a slot removed, a recovery code used, the end of a provisional account, `rotate`) makes a
+//!   new root key and a new key pair; a password change by itself does not.
+//! * An app password opens the mail and cares for no keys: what a stolen phone knows cannot make another
+//!   slot, and removing its own ends it.
 //! * Delivery signs what it seals. Anybody can seal to a public key; without the signature, whoever can
 //!   write into the store could show the owner mail that never arrived.

@@ -29,7 +29,10 @@ fn log_in(call: &Call<'_>, agent: &Agent, carried: &Carried) {
     let confirmed = *is_login;
     let unlock = Request::Unlock { user, password, confirmed, hold: false, reader: None };
     match agent.answer(&unlock) {
-        Ok(Reply::Unlocked { notices, .. }) => tell_all(call, &notices),
+        Ok(Reply::Unlocked { notices, .. }) => {
+            call.with_kept(|kept| kept.unlocked = Some(user.clone()));
+            tell_all(call, &notices);
+        }
         Ok(Reply::NoKeys) if confirmed => enroll(call, agent, carried),
         Ok(Reply::NoKeys) => {}
         Ok(reply) => {
@@ -54,6 +57,7 @@ fn enroll(call: &Call<'_>, agent: &Agent, Carried { user, password, .. }: &Carri
     match agent.answer(&Request::Enroll { user, password: Password(password.expose()) }) {
         Ok(Reply::Unlocked { notices, .. }) => {
             call.inform(&words::enrolled(user));
+            call.with_kept(|kept| kept.unlocked = Some(user.clone()));
             tell_all(call, &notices);
         }
         Ok(Reply::Refused { .. }) => {}

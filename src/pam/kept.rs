@@ -12,6 +12,9 @@ use crate::secret::SecretBytes;
 pub struct Kept {
     /// The password, from `auth` to whoever needs it first.
     pub(super) password: Option<Carried>,
+    /// Whose keys a password of this login has unlocked. Whoever got in by another way, such as a key
+    /// of ssh's, does not get at mail that a login elsewhere has unlocked.
+    pub(super) unlocked: Option<String>,
     /// Whether the agent did not answer in this login: nobody waits for it a second time.
     pub(super) is_agent_away: bool,
     /// The lease of the session.

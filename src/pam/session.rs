@@ -10,24 +10,27 @@ use super::{Call, Code, account, words};
 
 /// Takes the lease and lets the session's user read. A session begins with or without one.
 pub(super) fn open(call: &Call<'_>, options: &Options) -> Code {
-    let kept = call.with_kept(|kept| (kept.password.take(), kept.is_agent_away));
-    let (carried, false) = kept.unwrap_or_default() else { return Code::SUCCESS };
     let Some(user) = call.handle.user() else {
         call.warn(words::NO_USER);
         return Code::SUCCESS;
     };
-    let reader = call.handle.uid_of(&user);
-    let carried = carried.filter(|carried| carried.user == user);
-    let request = match &carried {
+    let kept = call.with_kept(|kept| {
+        let carried = kept.password.take().filter(|carried| carried.user == user);
+        let is_unlocked = kept.unlocked.as_ref() == Some(&user);
+        if kept.is_agent_away { (None, false) } else { (carried, is_unlocked) }
+    });
+    let reader = || call.handle.uid_of(&user);
+    let request = match &kept {
         // There is no `account` line, which would have unlocked.
-        Some(Carried { password, .. }) => Request::Unlock {
+        Some((Some(Carried { password, .. }), _)) => Request::Unlock {
             user: &user,
             password: Password(password.expose()),
             confirmed: false,
             hold: true,
-            reader,
+            reader: reader(),
         },
-        None => Request::Lease { user: &user, reader },
+        Some((None, true)) => Request::Lease { user: &user, reader: reader() },
+        _ => return Code::SUCCESS,
     };
     match Agent::new(call, options).ask(&request) {
         Ok((Reply::Unlocked { notices, .. }, lease)) => {

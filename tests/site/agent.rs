@@ -16,12 +16,19 @@ pub const SOCKET: &str = "agent/socket";
 /// The service, running or not.
 pub struct Agent {
     socket: PathBuf,
+    /// How many octets of memory it may lock.
+    lockable: &'static str,
     process: Option<Server>,
 }
 
 impl Agent {
     /// Starts it with more lines for `[agent]`.
     pub fn start(site: &Site, more: &str) -> Self {
+        Self::start_within(site, more, "8388608")
+    }
+
+    /// The same, with no more memory to lock than so many octets.
+    pub fn start_within(site: &Site, more: &str, lockable: &'static str) -> Self {
         let user = &users().agent;
         let own = |path: &PathBuf| chown(path, Some(user.uid), None).unwrap();
         for name in ["keys", "keys/private", "keys/public", "etc/pepper", "etc/provisional.key"] {
@@ -41,7 +48,7 @@ impl Agent {
             socket.display(),
             user.name
         ));
-        let mut agent = Self { socket, process: None };
+        let mut agent = Self { socket, lockable, process: None };
         agent.up(site);
         agent
     }
@@ -50,8 +57,10 @@ impl Agent {
     pub fn up(&mut self, site: &Site) {
         let user = &users().agent;
         let (uid, gid) = (user.uid.to_string(), user.gid.to_string());
-        let mut command = site.command("setpriv");
+        let mut command = site.command("prlimit");
         command
+            .arg(format!("--memlock={0}:{0}", self.lockable))
+            .arg("setpriv")
             .args(["--reuid", &uid, "--regid", &gid, "--clear-groups"])
             .arg(site.join("bin/nightsafe"))
             .arg("--config")
@@ -84,6 +93,11 @@ impl Agent {
         let mut process = self.process.take().expect("it runs");
         process::signal(process.id(), Signal::KILL);
         process.wait();
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
     }
 
     /// Lets it stand still, or go on.
