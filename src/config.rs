@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::secret::SecretBytes;
 use crate::sys::file::{self, FileError};
 use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
@@ -20,8 +21,10 @@ pub use agent::{Agent, Operation};
 pub const DEFAULT_PATH: &str = "/etc/nightsafe/nightsafe.toml";
 /// Names another place.
 pub const PATH_VARIABLE: &str = "NIGHTSAFE_CONFIG";
-const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
-const MAX_MAP_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest configuration file, in octets.
+pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// The largest map file, in octets.
+pub const MAX_MAP_BYTES: u64 = 64 * 1024 * 1024;
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -270,7 +273,7 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let chosen = path.unwrap_or(Path::new(DEFAULT_PATH));
         match file::read(chosen, MAX_CONFIG_BYTES) {
-            Ok(bytes) => Self::parse(chosen, bytes.expose()),
+            Ok(bytes) => Self::of(chosen, bytes.expose()),
             Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self::default())
             }
@@ -278,7 +281,11 @@ impl Config {
         }
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+    /// The same of `bytes`, which somebody else read at `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn of(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
         let wrong = |problem: String| ConfigError::Wrong { path: path.to_owned(), problem };
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
         toml::from_str(text).map_err(|error| {
@@ -297,6 +304,20 @@ impl Users {
     /// # Errors
     /// When the map file cannot be read or a line of it is wrong.
     pub fn canonical(&self) -> Result<Canonical, ConfigError> {
+        let map = self.map_file().map(|map| file::read(map, MAX_MAP_BYTES)).transpose()?;
+        self.canonical_with(map.as_ref().map(SecretBytes::expose))
+    }
+
+    /// The map file, where there is one.
+    pub fn map_file(&self) -> Option<&Path> {
+        (!self.map.as_os_str().is_empty()).then_some(&self.map)
+    }
+
+    /// The rules with what somebody else read in the map file.
+    ///
+    /// # Errors
+    /// When a line of it is wrong.
+    pub fn canonical_with(&self, map: Option<&[u8]>) -> Result<Canonical, ConfigError> {
         let mut rules = Canonical {
             delimiters: self.recipient_delimiter.clone(),
             lowercase: self.lowercase,
@@ -307,9 +328,8 @@ impl Users {
             },
             ..Canonical::default()
         };
-        if !self.map.as_os_str().is_empty() {
-            let bytes = file::read(&self.map, MAX_MAP_BYTES)?;
-            fill(&mut rules, bytes.expose()).map_err(|(line, problem)| ConfigError::Wrong {
+        if let Some(map) = map {
+            fill(&mut rules, map).map_err(|(line, problem)| ConfigError::Wrong {
                 path: self.map.clone(),
                 problem: format!("line {line}: {problem}"),
             })?;
@@ -371,7 +391,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("x.toml"), text.as_bytes()).map_err(|error| error.to_string())
+        Config::of(Path::new("x.toml"), text.as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]

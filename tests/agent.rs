@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nightsafe::age::{FileKey, Wrapped, wrap};
-use nightsafe::agent::protocol::{ANSWER_BYTES, Reply, Request, STANZA_BYTES};
+use nightsafe::agent::protocol::{ANSWER_BYTES, Password, Reply, Request, STANZA_BYTES};
 use rustix::process::Signal;
 use support::agent::{Agent, PATIENCE, by_hand, confirmed, site_with, unlocked};
 use support::{Site, opened};
@@ -216,10 +216,48 @@ fn sigterm_wipes_and_ends_while_leases_are_held() {
     let (_site, agent) = alice(LONG);
     let mut held = agent.client();
     unlocked(held.ask(&confirmed(ALICE, b"pw", true)).unwrap());
-    agent.signal(Signal::HUP);
-    assert!(agent.status(ALICE).unlocked.is_some());
     agent.stop();
     held.wait_for_end().unwrap();
+}
+
+#[test]
+fn sighup_reads_the_configuration_again_and_locks_nobody() {
+    let (site, agent) = alice(LONG);
+    let mut held = agent.client();
+    unlocked(held.ask(&confirmed(ALICE, b"pw", true)).unwrap());
+    let refused = agent.ask(&Request::Enroll { user: "bob", password: Password(b"pw") });
+    assert!(matches!(refused, Reply::Refused { .. }), "{refused:?}");
+    // What is wrong changes nothing.
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    for wrong in ["[agent]\nlinger = \"x\"\n", "[agent]\nallow = { nobody-like-this = [] }\n"] {
+        std::fs::write(site.config(), wrong).unwrap();
+        agent.signal(Signal::HUP);
+        assert!(agent.status(ALICE).unlocked.is_some());
+    }
+    let map = site.file("map", b"robert bob@example.org\n");
+    let users = format!("[users]\nmap = \"{map}\"\n");
+    std::fs::write(site.config(), format!("{good}enroll_at_login = true\n{users}")).unwrap();
+    agent.signal(Signal::HUP);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let enroll = Request::Enroll { user: "robert", password: Password(b"pw") };
+        match agent.ask(&enroll) {
+            Reply::Unlocked { names, .. } => {
+                assert_eq!(names, ["bob@example.org"]);
+                break;
+            }
+            other => assert!(Instant::now() < end, "never: {other:?}"),
+        }
+    }
+    assert_eq!(agent.status(ALICE).leases, 1);
+    // Shorter times go for those who are unlocked already.
+    let shorter = good.replace("linger = 100000", "linger = 0");
+    std::fs::write(site.config(), shorter).unwrap();
+    agent.signal(Signal::HUP);
+    agent.wait_until_locked("bob@example.org");
+    assert_eq!(agent.status(ALICE).leases, 1);
+    drop(held);
+    agent.wait_until_locked(ALICE);
 }
 
 #[test]

@@ -29,7 +29,7 @@ mod vault;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -40,6 +40,7 @@ use crate::keys::files::KeyDirectory;
 use crate::keys::site_secrets::SiteSecrets;
 use crate::log;
 use crate::secret;
+use crate::sys::accounts;
 use crate::user::Canonical;
 
 use changes::Changes;
@@ -55,14 +56,34 @@ use vault::{Times, Vault};
 
 pub use rights::UnknownUser;
 
+/// What a reload replaces.
+#[derive(Debug)]
+struct Current {
+    rules: Canonical,
+    rights: Rights,
+    settings: config::Agent,
+}
+
+impl Current {
+    fn new(settings: &config::Agent, rules: Canonical, users: &str) -> Result<Self, AgentProblem> {
+        let rights = Rights::new(&settings.allow, users).map_err(AgentProblem::Unknown)?;
+        Ok(Self { rules, rights, settings: settings.clone() })
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            linger: Duration::from_secs(self.settings.linger),
+            lifetime: Duration::from_secs(self.settings.lifetime),
+        }
+    }
+}
+
 /// The daemon's state.
 #[derive(Debug)]
 pub struct Agent {
     keys: KeyDirectory,
     secrets: SiteSecrets,
-    rules: Canonical,
-    rights: Rights,
-    settings: config::Agent,
+    current: RwLock<Arc<Current>>,
     boot: BootKey,
     vault: Arc<Vault>,
     known: Known,
@@ -88,33 +109,45 @@ impl Agent {
         keys: KeyDirectory,
         secrets: SiteSecrets,
     ) -> Result<Arc<Self>, AgentProblem> {
+        let current = Current::new(settings, rules, &accounts::users())?;
         let patience = Duration::from_secs(settings.wait_timeout);
-        let times = Times {
-            linger: Duration::from_secs(settings.linger),
-            lifetime: Duration::from_secs(settings.lifetime),
-        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Self {
-            rights: Rights::new(&settings.allow).map_err(AgentProblem::Unknown)?,
             boot: BootKey::generate().map_err(AgentProblem::Memory)?,
             gate: Gate::new(settings.argon2_runs, settings.argon2_waiting, patience),
-            vault: Arc::new(Vault::new(times)),
+            vault: Arc::new(Vault::new(current.times())),
+            current: RwLock::new(Arc::new(current)),
             known: Known::default(),
             guesses: Arc::default(),
             turns: Turns::new(),
             changes: Changes::default(),
             metrics: Metrics::default(),
             recoveries: Semaphore::new(cores),
-            settings: settings.clone(),
             patience,
             keys,
             secrets,
-            rules,
         }))
     }
 
-    fn rules(&self) -> &Canonical {
-        &self.rules
+    /// Takes other settings and rules, with the local `users` of /etc/passwd as somebody read them. The
+    /// socket and the bounds of Argon2 stay as they were.
+    ///
+    /// # Errors
+    /// When the settings name nobody; everything stays as it was.
+    pub fn reload(
+        &self,
+        settings: &config::Agent,
+        rules: Canonical,
+        users: &str,
+    ) -> Result<(), AgentProblem> {
+        let current = Current::new(settings, rules, users)?;
+        self.vault.set_times(current.times());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is counted, as it is now.

@@ -95,7 +95,7 @@ impl Agent {
         password: Password<'_>,
     ) -> Result<Reply, Reply> {
         self.permit(uid, Operation::Login)?;
-        if !self.settings.enroll_at_login {
+        if !self.current().settings.enroll_at_login {
             let reason = "[agent] enroll_at_login is off".to_owned();
             return Err(Reply::Refused { reason });
         }

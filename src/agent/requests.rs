@@ -137,7 +137,7 @@ impl Agent {
 
     /// Whoever may not manage sees his own.
     fn status(&self, uid: u32, after: &str) -> Reply {
-        let manages = self.rights.may(uid, Operation::Manage);
+        let manages = self.current().rights.may(uid, Operation::Manage);
         let entries = self.vault.all().into_iter();
         let mut seen = entries
             .filter(|entry| entry.user().as_str() > after && (manages || entry.is_reader(uid)));
@@ -182,7 +182,7 @@ impl Agent {
     /// The user who is unlocked, for somebody who may do this to everybody, or who gave the password.
     fn entry_for(&self, uid: u32, operation: Operation, user: &User) -> Result<Arc<Entry>, Reply> {
         let entry = self.vault.find(user).ok_or(Reply::Locked)?;
-        if entry.is_reader(uid) || self.rights.may(uid, operation) {
+        if entry.is_reader(uid) || self.current().rights.may(uid, operation) {
             return Ok(entry);
         }
         // Who may not ask is not told who is logged in either.
@@ -192,20 +192,20 @@ impl Agent {
 
     /// Whether there is anybody whose mail this peer may read.
     pub(super) fn may_read_at_all(&self, uid: u32) -> bool {
-        let may_all = self.rights.may(uid, Operation::Read);
+        let may_all = self.current().rights.may(uid, Operation::Read);
         may_all || self.vault.all().iter().any(|entry| entry.is_reader(uid))
     }
 
     /// # Errors
     /// `Denied`, unless the peer may do this to everybody.
     pub(super) fn permit(&self, uid: u32, operation: Operation) -> Result<(), Reply> {
-        if self.rights.may(uid, operation) { Ok(()) } else { Err(Reply::Denied) }
+        if self.current().rights.may(uid, operation) { Ok(()) } else { Err(Reply::Denied) }
     }
 
     /// # Errors
     /// `Refused` for a name that nobody can have.
     pub(super) fn user(&self, name: &str) -> Result<User, Reply> {
-        let user = self.rules().login(name);
+        let user = self.current().rules.login(name);
         user.map_err(|error| Reply::Refused { reason: error.to_string() })
     }
 }
@@ -260,5 +260,146 @@ fn name(request: &Request<'_>) -> &'static str {
         Request::Abort { .. } => "abort",
         Request::App { .. } => "app",
         Request::Enroll { .. } => "enroll",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::keys::files::KeyDirectory;
+    use crate::lifecycle::{enroll::enroll, secrets, setup, slots::add_app};
+    use crate::user::Canonical;
+
+    const ROOT: u32 = 0;
+    const NOBODY: u32 = 4710;
+    const LOGIN: u32 = 4711;
+    const READ: u32 = 4712;
+    const CHANGE: u32 = 4713;
+    const MANAGE: u32 = 4714;
+    const EVERYBODY: [u32; 6] = [ROOT, NOBODY, LOGIN, READ, CHANGE, MANAGE];
+
+    struct Site {
+        _folder: tempfile::TempDir,
+        agent: Arc<Agent>,
+        /// An app password of alice's: it unlocks without Argon2.
+        code: SecretBytes,
+    }
+
+    fn site() -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let keys = config::Keys {
+            directory: at("keys"),
+            pepper: at("pepper"),
+            provisional_key: at("provisional.key"),
+            sealing_key: at("sealing.key"),
+            ..config::Keys::default()
+        };
+        setup::setup(&keys, None).unwrap();
+        let secrets = secrets::load(&keys).unwrap();
+        let directory = KeyDirectory::open(&keys.directory, None, &[]).unwrap();
+        let alice = User::parse("alice").unwrap();
+        enroll(&directory, &alice, b"pw", None, &secrets, 1).unwrap();
+        let code = add_app(&directory, &alice, b"pw", "phone", &secrets, 2).unwrap().to_text();
+        let allow = [
+            (LOGIN, Operation::Login),
+            (READ, Operation::Read),
+            (CHANGE, Operation::Change),
+            (MANAGE, Operation::Manage),
+        ];
+        let settings = config::Agent {
+            allow: allow.map(|(uid, one)| (uid.to_string(), vec![one])).into(),
+            ..config::Agent::default()
+        };
+        let agent = Agent::new(&settings, Canonical::default(), directory, secrets).unwrap();
+        Site { _folder: folder, agent, code }
+    }
+
+    impl Site {
+        async fn ask(&self, uid: u32, request: Request<'_>) -> Reply {
+            self.agent.answer(&mut Asker { uid, lease: None }, request).await
+        }
+
+        /// Who of everybody is not denied.
+        async fn allowed(&self, request: Request<'_>, denied: &Reply) -> Vec<u32> {
+            let mut allowed = Vec::new();
+            for uid in EVERYBODY {
+                if self.ask(uid, request).await != *denied {
+                    allowed.push(uid);
+                }
+            }
+            allowed
+        }
+
+        fn unlock(&self, confirmed: bool, reader: Option<u32>) -> Request<'_> {
+            let password = Password(self.code.expose());
+            Request::Unlock { user: "alice", password, confirmed, hold: false, reader }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_ask_for_what() {
+        let site = site();
+        let (user, password) = ("alice", Password(b"x"));
+        let commit = Request::Commit { id: [0; 16] };
+        let stage = Request::Stage { user, old: password, new: password };
+        for (request, who) in [
+            (site.unlock(false, None), EVERYBODY.to_vec()),
+            (site.unlock(true, None), vec![ROOT, LOGIN]),
+            (site.unlock(false, Some(1)), vec![ROOT, READ]),
+            (Request::Lease { user, reader: Some(1) }, vec![ROOT, READ]),
+            (Request::App { user, password }, vec![ROOT, LOGIN]),
+            (Request::Enroll { user: "bob", password }, vec![ROOT, LOGIN]),
+            (commit, vec![ROOT, CHANGE]),
+            (Request::Status { user: Some("bob"), after: "" }, vec![ROOT, MANAGE]),
+            (Request::Lock { user: None }, vec![ROOT, MANAGE]),
+        ] {
+            assert_eq!(site.allowed(request, &Reply::Denied).await, who, "{request:?}");
+        }
+        assert_eq!(site.ask(NOBODY, stage).await, Reply::Denied);
+        assert_eq!(site.ask(CHANGE, stage).await, Reply::Wrong);
+    }
+
+    #[tokio::test]
+    async fn whoever_gave_the_password_may_read_and_others_are_told_nothing() {
+        let site = site();
+        let user = "alice";
+        let lease = Request::Lease { user, reader: None };
+        let recover = Request::Recover { user, stanzas: &[] };
+        // As of root, who may do all and is no reader of his own.
+        site.ask(ROOT, site.unlock(true, None)).await;
+        assert_eq!(site.allowed(lease, &Reply::Locked).await, [ROOT, LOGIN]);
+        assert_eq!(site.allowed(recover, &Reply::Locked).await, [ROOT, READ]);
+        site.ask(NOBODY, site.unlock(false, None)).await;
+        assert_eq!(site.allowed(lease, &Reply::Locked).await, [ROOT, NOBODY, LOGIN]);
+        assert_eq!(site.allowed(recover, &Reply::Locked).await, [ROOT, NOBODY, READ]);
+        let status = Request::Status { user: None, after: "" };
+        for uid in EVERYBODY {
+            let Reply::Status { users, more: false } = site.ask(uid, status).await else {
+                panic!()
+            };
+            assert_eq!(users.len(), usize::from([ROOT, NOBODY, MANAGE].contains(&uid)), "{uid}");
+        }
+        site.ask(READ, site.unlock(false, Some(CHANGE))).await;
+        assert_eq!(site.allowed(recover, &Reply::Locked).await, [ROOT, NOBODY, READ, CHANGE]);
+        // Locked and unlocked by another one, it is another one's.
+        assert_eq!(site.ask(NOBODY, Request::Lock { user: Some(user) }).await, Reply::Done);
+        site.ask(ROOT, site.unlock(true, None)).await;
+        assert_eq!(site.allowed(recover, &Reply::Locked).await, [ROOT, READ]);
+        assert_eq!(site.ask(NOBODY, Request::Lock { user: Some(user) }).await, Reply::Locked);
+    }
+
+    #[tokio::test]
+    async fn an_app_password_is_known_and_unlocks_nothing_by_being_asked_for() {
+        let site = site();
+        let app = |password| Request::App { user: "alice", password: Password(password) };
+        assert_eq!(site.ask(ROOT, app(site.code.expose())).await, Reply::Done);
+        for other in [&b"pw"[..], b"", b"app-0000-0000"] {
+            assert_eq!(site.ask(ROOT, app(other)).await, Reply::Wrong);
+        }
+        assert_eq!(site.agent.vault.count(), 0);
+        // What no form of one has costs no look at the record either.
+        assert_eq!(site.agent.metrics.text(0, 0).matches("trials_total 0").count(), 1);
     }
 }

@@ -15,14 +15,17 @@ pub(super) struct Rights {
 }
 
 impl Rights {
-    /// As `[agent] allow` says.
+    /// As `[agent] allow` says, of the local `users` of /etc/passwd.
     ///
     /// # Errors
     /// A name that nobody has.
-    pub(super) fn new(allow: &BTreeMap<String, Vec<Operation>>) -> Result<Self, UnknownUser> {
+    pub(super) fn new(
+        allow: &BTreeMap<String, Vec<Operation>>,
+        users: &str,
+    ) -> Result<Self, UnknownUser> {
         let mut granted: HashMap<u32, Vec<Operation>> = HashMap::new();
         for (name, operations) in allow {
-            let uid = accounts::uid_of(name).ok_or_else(|| UnknownUser(name.clone()))?;
+            let uid = accounts::uid_among(users, name).ok_or_else(|| UnknownUser(name.clone()))?;
             granted.entry(uid).or_default().extend(operations);
         }
         Ok(Self { own: process::uid(), granted })
@@ -53,14 +56,19 @@ mod tests {
 
     #[test]
     fn everybody_has_his_own() {
-        let allow = [("4711", vec![Operation::Login]), ("4712", vec![])];
+        let allow = [
+            ("4711", vec![Operation::Login]),
+            ("4712", vec![]),
+            ("clerk", vec![Operation::Change]),
+        ];
         let allow = allow.map(|(name, operations)| (name.to_owned(), operations));
-        let rights = Rights::new(&BTreeMap::from(allow)).unwrap();
+        let rights = Rights::new(&BTreeMap::from(allow), "clerk:x:4714:1::/:/bin/sh\n").unwrap();
         assert!(rights.may(0, Operation::Manage) && rights.may(process::uid(), Operation::Read));
         assert!(rights.may(4711, Operation::Login) && !rights.may(4711, Operation::Read));
         assert!(!rights.may(4712, Operation::Login) && !rights.may(4713, Operation::Login));
+        assert!(rights.may(4714, Operation::Change) && !rights.may(4711, Operation::Change));
         let unknown = BTreeMap::from([("no such user".to_owned(), vec![])]);
-        let error = Rights::new(&unknown).unwrap_err().to_string();
+        let error = Rights::new(&unknown, "").unwrap_err().to_string();
         assert!(error.contains("no such user"), "{error}");
     }
 }

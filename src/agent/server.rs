@@ -92,7 +92,8 @@ pub(super) struct Admission {
 impl Admission {
     /// `None` when there are too many: in all, or of one local user. Root is one user for many.
     fn of(shared: &Arc<Shared>, uid: u32) -> Option<Self> {
-        let settings = &shared.agent.settings;
+        let current = shared.agent.current();
+        let settings = &current.settings;
         let mut open = shared.open();
         let in_all: usize = open.values().sum();
         let own = open.entry(uid).or_default();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::agent::runner::{self, Runner};
+use crate::agent::runner::{self, Configuration, Runner};
 use crate::agent::{Agent, sandbox};
 use crate::keys::files::KeyDirectory;
 use crate::keys::public::PublicFolder;
@@ -39,13 +39,14 @@ pub(super) fn run(config: Option<&Path>, arguments: &usage::Agent) -> Result<Exi
     }));
     let site = Site::load(config)?;
     if arguments.runner {
-        let ran = runner::run(site.config.keys.after_write);
+        let ran = runner::run(site.config.keys.after_write, config);
         ran.map_err(|cause| Failure::temporary(format!("the agent is gone: {cause}")))?;
         return Ok(ExitCode::SUCCESS);
     }
     process::allow_files()
         .map_err(|cause| Failure::temporary(format!("cannot raise the limit of files: {cause}")))?;
-    let keys = key_directory(&site, config)?;
+    let runner = start_runner(&site, config)?;
+    let keys = site.keys()?.with_after_write(Box::new(Arc::clone(&runner)));
     if !memory::lock_all() {
         log::agent_exposed(
             &"only keys are kept out of swap; LimitMEMLOCK=infinity keeps all memory out of it",
@@ -60,28 +61,28 @@ pub(super) fn run(config: Option<&Path>, arguments: &usage::Agent) -> Result<Exi
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|cause| cannot_start(&cause))?;
-    let served = runtime.block_on(serve(&site, agent));
+    let served = runtime.block_on(serve(config, &site, agent, runner));
     runtime.shutdown_timeout(PATIENCE);
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// The keys; what is to be done after a write does a process beside this one.
-fn key_directory(site: &Site, config: Option<&Path>) -> Result<KeyDirectory, Failure> {
-    let keys = site.keys()?;
-    let command = &site.config.keys.after_write;
-    if command.is_empty() {
-        return Ok(keys);
-    }
+/// The process that does what this one will not be able to.
+fn start_runner(site: &Site, config: Option<&Path>) -> Result<Arc<Runner>, Failure> {
     let mut arguments: Vec<&OsStr> = Vec::new();
     if let Some(config) = config {
         arguments.extend([OsStr::new("--config"), config.as_os_str()]);
     }
     arguments.extend(["agent", "--runner"].map(OsStr::new));
-    let runner = Runner::start(command, &arguments).map_err(|cause| cannot_start(&cause))?;
-    Ok(keys.with_after_write(Box::new(runner)))
+    let command = &site.config.keys.after_write;
+    Runner::start(command, &arguments).map_err(|cause| cannot_start(&cause))
 }
 
-async fn serve(site: &Site, agent: Arc<Agent>) -> Result<(), Failure> {
+async fn serve(
+    config: Option<&Path>,
+    site: &Site,
+    agent: Arc<Agent>,
+    runner: Arc<Runner>,
+) -> Result<(), Failure> {
     let settings = &site.config.agent;
     let mut signals = Signals::catch().map_err(|cause| cannot_start(&cause))?;
     let address = Address::Unix(settings.socket.clone());
@@ -96,11 +97,19 @@ async fn serve(site: &Site, agent: Arc<Agent>) -> Result<(), Failure> {
     let keys = &site.config.keys.directory;
     enter_sandbox(&KeyDirectory::private_below(keys), &PublicFolder::path_below(keys));
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(agent.serve(listeners, stopping));
+    let serving = tokio::spawn(Arc::clone(&agent).serve(listeners, stopping));
     say(format_args!("listening at {addresses}"))?;
     service::tell_ready();
     while signals.next().await == Signal::Reload {
-        log::agent_exposed(&"a changed configuration holds after a restart, which locks everybody");
+        service::tell_reloading();
+        let path = config.map(Path::to_owned);
+        let runner = Arc::clone(&runner);
+        let read = tokio::task::spawn_blocking(move || runner.configuration(path.as_deref())).await;
+        match reload(&agent, read.unwrap_or_else(|panic| Err(panic.to_string()))) {
+            Ok(()) => log::reloaded(NAME, Ok(())),
+            Err(problem) => log::reloaded(NAME, Err(&problem)),
+        }
+        service::tell_ready();
     }
     service::tell_stopping();
     log::stopping(NAME);
@@ -108,6 +117,11 @@ async fn serve(site: &Site, agent: Arc<Agent>) -> Result<(), Failure> {
     // Nothing is left to be said of one that panicked: it was in the log.
     let _ = serving.await;
     Ok(())
+}
+
+fn reload(agent: &Agent, read: Result<Configuration, String>) -> Result<(), String> {
+    let Configuration { config, rules, users } = read?;
+    agent.reload(&config.agent, rules, &users).map_err(|problem| problem.to_string())
 }
 
 fn enter_sandbox(private: &Path, public: &Path) {

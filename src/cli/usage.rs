@@ -126,9 +126,10 @@ pub(super) struct PasswordFile {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Stays in the foreground. It listens at [agent] socket, keeps unlocked keys in locked memory, and gives
-out content keys, never a private key. SIGTERM wipes everything and ends it.")]
+out content keys, never a private key. SIGTERM wipes everything and ends it; SIGHUP reads the
+configuration again, but for [keys], the socket and the bounds of Argon2.")]
 pub(super) struct Agent {
-    /// Run [keys] after_write for an agent: it starts this by itself
+    /// Run [keys] after_write and read the configuration for an agent: it starts this by itself
     #[arg(long, hide = true)]
     pub(super) runner: bool,
 }

@@ -4,10 +4,19 @@ use std::fs;
 
 const PASSWD: &str = "/etc/passwd";
 
+/// All of them, as they stand there; empty where it cannot be read.
+pub fn users() -> String {
+    fs::read_to_string(PASSWD).unwrap_or_default()
+}
+
 /// The number of the user called `name`; a number stands for itself.
 pub fn uid_of(name: &str) -> Option<u32> {
-    let users = fs::read_to_string(PASSWD).unwrap_or_default();
-    find(&users, name).or_else(|| name.parse().ok())
+    uid_among(&users(), name)
+}
+
+/// The same among `users`.
+pub fn uid_among(users: &str, name: &str) -> Option<u32> {
+    find(users, name).or_else(|| name.parse().ok())
 }
 
 /// passwd(5): the name, the password, the number.

@@ -207,7 +207,8 @@ mod tests {
         }
         // More than a small request may be, hidden in a field that nobody knows.
         let mut padded = Encoder::new(Frame(SecretBytes::default()));
-        let lease = padded.array(2).unwrap().u8(1).unwrap().array(2).unwrap().str("a").unwrap();
+        let lease = padded.array(2).unwrap().u8(1).unwrap().array(3).unwrap();
+        let lease = lease.str("a").unwrap().null().unwrap();
         lease.bytes(&vec![0; MAX_SMALL_BYTES]).unwrap();
         let padded = [&[VERSION], padded.into_writer().0.expose()].concat();
         assert_eq!(Request::parse(&padded), Err(ProtocolError::TooLong));

@@ -31,7 +31,7 @@ pub(super) struct Times {
 #[derive(Debug)]
 pub(super) struct Vault {
     users: Mutex<BTreeMap<User, Arc<Entry>>>,
-    times: Times,
+    times: Mutex<Times>,
     /// A lease ended or somebody was unlocked: the next end may be sooner.
     changed: Notify,
 }
@@ -48,7 +48,17 @@ pub(super) struct Told {
 
 impl Vault {
     pub(super) fn new(times: Times) -> Self {
-        Self { users: Mutex::default(), times, changed: Notify::new() }
+        Self { users: Mutex::default(), times: Mutex::new(times), changed: Notify::new() }
+    }
+
+    /// Other times, for those who are unlocked as well.
+    pub(super) fn set_times(&self, times: Times) {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) = times;
+        self.changed.notify_one();
+    }
+
+    fn times(&self) -> Times {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user, if unlocked.
@@ -122,12 +132,13 @@ impl Vault {
 
     /// Wipes what has come to its end; who that was, and when the next end is.
     pub(super) fn sweep(&self, now: Instant) -> (Vec<User>, Option<Instant>) {
+        let times = self.times();
         let mut users = self.users();
         let mut next: Option<Instant> = None;
         let mut ended = Vec::new();
         for (user, entry) in users.iter() {
             // Looked at and wiped in one, or a lease could come between.
-            match entry.wipe_if_over(self.times, now) {
+            match entry.wipe_if_over(times, now) {
                 None => ended.push(user.clone()),
                 Some(end) => next = Some(next.map_or(end, |next| next.min(end))),
             }
@@ -148,7 +159,7 @@ impl Vault {
         let state = entry.state();
         Told {
             since: state.since,
-            left: state.end(self.times).saturating_duration_since(now),
+            left: state.end(self.times()).saturating_duration_since(now),
             leases: state.leases,
         }
     }
