@@ -3,21 +3,28 @@
 //!
 //! Layer 2.
 
+mod agent;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::secret::SecretBytes;
 use crate::sys::file::{self, FileError};
 use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
+
+pub use agent::{Agent, Operation};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nightsafe/nightsafe.toml";
 /// Names another place.
 pub const PATH_VARIABLE: &str = "NIGHTSAFE_CONFIG";
-const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
-const MAX_MAP_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest configuration file, in octets.
+pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+/// The largest map file, in octets.
+pub const MAX_MAP_BYTES: u64 = 64 * 1024 * 1024;
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +40,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[lmtp]`
     pub lmtp: Lmtp,
+    /// `[agent]`
+    pub agent: Agent,
 }
 
 /// `[keys]`: where the site's secrets lie.
@@ -241,6 +250,21 @@ impl Default for Lmtp {
     }
 }
 
+impl Lmtp {
+    /// The settings in which `new` differs and which a running service does not take over.
+    pub fn left_by_reload(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("listen", self.listen != new.listen),
+            ("socket_mode", self.socket_mode != new.socket_mode),
+            ("memory_bytes", self.memory_bytes != new.memory_bytes),
+            // For the store it is taken over, for memory not.
+            ("wait_timeout", self.wait_timeout != new.wait_timeout),
+            ("metrics", self.metrics != new.metrics),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}
+
 impl Config {
     /// Reads the file at `path`, or the one at the default place if there is one.
     ///
@@ -249,7 +273,7 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let chosen = path.unwrap_or(Path::new(DEFAULT_PATH));
         match file::read(chosen, MAX_CONFIG_BYTES) {
-            Ok(bytes) => Self::parse(chosen, bytes.expose()),
+            Ok(bytes) => Self::of(chosen, bytes.expose()),
             Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self::default())
             }
@@ -257,7 +281,11 @@ impl Config {
         }
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+    /// The same of `bytes`, which somebody else read at `path`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn of(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
         let wrong = |problem: String| ConfigError::Wrong { path: path.to_owned(), problem };
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
         toml::from_str(text).map_err(|error| {
@@ -276,6 +304,20 @@ impl Users {
     /// # Errors
     /// When the map file cannot be read or a line of it is wrong.
     pub fn canonical(&self) -> Result<Canonical, ConfigError> {
+        let map = self.map_file().map(|map| file::read(map, MAX_MAP_BYTES)).transpose()?;
+        self.canonical_with(map.as_ref().map(SecretBytes::expose))
+    }
+
+    /// The map file, where there is one.
+    pub fn map_file(&self) -> Option<&Path> {
+        (!self.map.as_os_str().is_empty()).then_some(&self.map)
+    }
+
+    /// The rules with what somebody else read in the map file.
+    ///
+    /// # Errors
+    /// When a line of it is wrong.
+    pub fn canonical_with(&self, map: Option<&[u8]>) -> Result<Canonical, ConfigError> {
         let mut rules = Canonical {
             delimiters: self.recipient_delimiter.clone(),
             lowercase: self.lowercase,
@@ -286,9 +328,8 @@ impl Users {
             },
             ..Canonical::default()
         };
-        if !self.map.as_os_str().is_empty() {
-            let bytes = file::read(&self.map, MAX_MAP_BYTES)?;
-            fill(&mut rules, bytes.expose()).map_err(|(line, problem)| ConfigError::Wrong {
+        if let Some(map) = map {
+            fill(&mut rules, map).map_err(|(line, problem)| ConfigError::Wrong {
                 path: self.map.clone(),
                 problem: format!("line {line}: {problem}"),
             })?;
@@ -350,7 +391,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(Path::new("x.toml"), text.as_bytes()).map_err(|error| error.to_string())
+        Config::of(Path::new("x.toml"), text.as_bytes()).map_err(|error| error.to_string())
     }
 
     #[test]

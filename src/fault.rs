@@ -5,6 +5,7 @@
 
 /// A point called `name`. `NIGHTSAFE_FAULT=panic:name` panics there, `stall:name` never goes on.
 #[cfg(feature = "fault")]
+#[track_caller]
 pub fn point(name: &str) {
     let Ok(wanted) = std::env::var("NIGHTSAFE_FAULT") else { return };
     match wanted.split_once(':') {

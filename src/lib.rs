@@ -27,6 +27,12 @@
 //!                                                          keys::change → keys::files → disk
 //! ```
 //!
+//! A login's way, and a password change's, from the system to the unlocked key:
+//!
+//! ```text
+//! libpam → pam::ffi → pam → agent::client ⇄ agent → lifecycle → keys
+//! ```
+//!
 //! The way back by the officers, where the site has a recovery key and the password is lost:
 //!
 //! ```text
@@ -42,7 +48,8 @@
 //! | layer | modules |
 //! |---|---|
 //! | 6 | [`cli`]: one file for each command, and how each ends |
-//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes |
+//! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`pam`]: logins and password changes of the system |
+//! | 4 | [`agent`]: unlocked keys in memory, and who asks for what they open |
 //! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, recovery, accounts |
 //! | 2 | [`seal`]: the sealed message · [`keys`]: records and public halves · [`config`] · [`service`]: what every daemon needs |
 //! | 1 | [`age`]: the file format · [`mod@line`]: commands on the wire · [`message`]: headers, MIME skeleton, line ends · [`user`]: names |
@@ -54,10 +61,12 @@
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
 //! * [`delivery`] can name no secret key, no key record and no secret of the site.
 //! * What takes a secret away from somebody makes new keys: no removed secret opens later mail.
-//! * [`age`], [`mod@line`], [`message`] and [`user`] do no I/O and read no clock; only [`log`] writes log lines; only
-//!   [`cli`] and [`delivery::outcome`] choose exit statuses.
+//! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only
+//!   [`log`] writes log lines, and [`pam`] those of its hosts; only [`cli`] and [`delivery::outcome`]
+//!   choose exit statuses.
+//! * Only [`pam::ffi`] has unsafe code.
 //! * Whatever is read from outside has a limit, named where it is read, and can cause no panic.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, rust_2018_idioms)]
 #![deny(
     clippy::unwrap_used,
@@ -73,6 +82,9 @@ pub mod manual;
 pub mod cli;
 
 pub mod delivery;
+pub mod pam;
+
+pub mod agent;
 
 pub mod lifecycle;
 

@@ -74,10 +74,16 @@ pub fn started(service: &str, addresses: &str) {
     inform(format_args!("{service}: listening at {addresses}"));
 }
 
-/// A service read its configuration again, or could not.
-pub fn reloaded(service: &str, result: Result<(), &dyn Display>) {
+/// A service read its configuration again, all but the settings named, or could not.
+pub fn reloaded(service: &str, result: Result<&[&str], &dyn Display>) {
     match result {
-        Ok(()) => inform(format_args!("{service}: configuration read again")),
+        Ok([]) => inform(format_args!("{service}: configuration read again")),
+        Ok(left) => {
+            let left = left.join(", ");
+            warn(format_args!(
+                "{service}: configuration read again; changed by a restart only: {left}"
+            ));
+        }
         Err(problem) => {
             warn(format_args!("{service}: configuration not changed: {problem}"));
         }
@@ -92,6 +98,51 @@ pub fn stopping(service: &str) {
 /// A service did not wait for its last clients any longer.
 pub fn stopped_short(connections: usize) {
     warn(format_args!("lmtp: {connections} connections were cut short"));
+}
+
+/// The agent holds a user's keys from now on, or holds them still; a local user gave the password.
+pub fn agent_unlocked(user: &dyn Display, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: unlocked"));
+}
+
+/// The agent wiped a user's keys, and why.
+pub fn agent_locked(user: &dyn Display, why: &str) {
+    inform(format_args!("agent: user={user}: locked: {why}"));
+}
+
+/// A wrong password that was not seen before.
+pub fn agent_wrong(user: &dyn Display, uid: u32) {
+    warn(format_args!("agent: user={user}, uid={uid}: wrong password"));
+}
+
+/// A user got keys at his first login.
+pub fn agent_enrolled(user: &dyn Display, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: enrolled"));
+}
+
+/// A password change was staged, committed or aborted.
+pub fn agent_changed(user: &dyn Display, what: &str, uid: u32) {
+    inform(format_args!("agent: user={user}, uid={uid}: password change {what}"));
+}
+
+/// Something is wrong with a user's keys. Said once.
+pub fn agent_problem(problem: &dyn Display) {
+    warn(format_args!("agent: {problem}"));
+}
+
+/// A request could not be done, and why.
+pub fn agent_unavailable(user: &dyn Display, reason: &dyn Display) {
+    warn(format_args!("agent: user={user}: {reason}"));
+}
+
+/// A local user asked for something that `[agent] allow` does not let him.
+pub fn agent_denied(uid: u32, what: &str) {
+    warn(format_args!("agent: uid={uid} may not ask for {what}"));
+}
+
+/// What the kernel does not do for the agent, and what that means.
+pub fn agent_exposed(problem: &dyn Display) {
+    warn(format_args!("agent: {problem}"));
 }
 
 /// Somebody asked the officers for the keys of `user`, which this recovery key opens.

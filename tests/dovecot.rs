@@ -5,7 +5,9 @@ mod site;
 
 use site::canary::Canaries;
 use site::dovecot::Dovecot;
+use site::mta::Mta as _;
 use site::postfix::{Hop, Postfix};
+use site::store::Store as _;
 use site::users::users;
 use site::{Site, maildir};
 use std::fs;
@@ -61,7 +63,7 @@ fn the_detail_names_a_mailbox_if_there_is_one() {
     let site = Site::with_users(&["alice"]);
     let dovecot = Dovecot::start(&site, &["alice"]);
     let postfix = Postfix::start(&site, Hop::Dovecot);
-    dovecot.add_mailbox("alice", "lists");
+    dovecot.add_folder("alice", "lists");
     let [there, elsewhere] = ["there", "elsewhere"].map(Canaries::new);
 
     for (recipient, canaries) in

@@ -7,13 +7,15 @@ use site::Site;
 use site::canary::Canaries;
 use site::dovecot::Dovecot;
 use site::exim::Exim;
+use site::mta::Mta as _;
+use site::store::Store as _;
 
 #[test]
 fn exim_hands_a_message_for_many_over_once() {
     let site = Site::new("");
     let dovecot = Dovecot::start(&site, &["alice", "bob"]);
     let exim = Exim::start(&site, &dovecot.lmtp_socket());
-    dovecot.add_mailbox("alice", "lists");
+    dovecot.add_folder("alice", "lists");
     let message = Canaries::new("exim").message();
     let connections = || site.system_log().matches("Connect from local").count();
     let before = connections();

@@ -8,6 +8,7 @@ use behind::{bytes, dovecot, many, outcomes, parameters, recipients};
 use site::Site;
 use site::dovecot::Dovecot;
 use site::hook::Hook;
+use site::store::Store as _;
 use site::users::users;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

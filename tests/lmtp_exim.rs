@@ -8,7 +8,9 @@ use site::canary::Canaries;
 use site::dovecot::Dovecot;
 use site::exim::Exim;
 use site::hook::Hook;
+use site::mta::Mta as _;
 use site::process::free_port;
+use site::store::Store as _;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ struct Servers {
 fn servers() -> Servers {
     let site = Site::with_users(&["alice", "bob", "carol"]);
     let dovecot = Dovecot::start(&site, &["alice", "bob", "dave"]);
-    dovecot.add_mailbox("alice", "lists");
+    dovecot.add_folder("alice", "lists");
     Servers { site, dovecot }
 }
 

@@ -100,7 +100,11 @@ fn one_line_for_each_recipient() {
     let read = |words: &str| {
         wait_for(words, || log.read(), || log.read().contains(words).then_some(()));
     };
-    read("lmtp: configuration read again");
+    read("lmtp: configuration read again\n");
+    let more = "memory_bytes = 300000000\nrecipients = 7\nmetrics = [\"inet:127.0.0.1:0\"]";
+    configure(&site, &store.address, "", more);
+    hook.signal(Signal::HUP);
+    read("lmtp: configuration read again; changed by a restart only: memory_bytes, metrics\n");
     std::fs::write(site.config(), "[seal]\nnonsense = 1\n").unwrap();
     hook.signal(Signal::HUP);
     read("lmtp: configuration not changed: ");

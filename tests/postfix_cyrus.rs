@@ -5,7 +5,9 @@ mod site;
 
 use site::canary::Canaries;
 use site::cyrus::Cyrus;
+use site::mta::Mta as _;
 use site::postfix::{Hop, Postfix};
+use site::store::Store as _;
 use site::users::users;
 use site::{Site, maildir, success};
 use std::fs;

@@ -4,6 +4,7 @@
 mod site;
 
 use site::canary::Canaries;
+use site::mta::Mta as _;
 use site::postfix::{Hop, Postfix};
 use site::{Site, fault, maildir};
 

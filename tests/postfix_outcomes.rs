@@ -7,7 +7,9 @@ mod site;
 use site::canary::Canaries;
 use site::cyrus::Cyrus;
 use site::fault::{SmallDisk, Unmounted, Unreadable};
+use site::mta::Mta as _;
 use site::postfix::{Hop, Postfix};
+use site::store::Store as _;
 use site::{Site, maildir};
 use std::fs;
 

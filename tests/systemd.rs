@@ -5,12 +5,15 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use nightsafe::agent::protocol::{Password, Reply, Request, STANZA_BYTES};
+use nightsafe::config::Config;
+use support::agent::{Agent, confirmed, settings};
+use support::hook::{ALICE, Hook, PASSWORD, configure};
 use support::lmtp::Server;
 use support::{MESSAGE, Site};
 
@@ -40,6 +43,60 @@ fn systemd_finds_the_units_right_and_tight() {
     assert!(text.contains("ListenStream=/run/nightsafe/lmtp\n"));
 }
 
+#[test]
+fn systemd_finds_the_units_of_the_agent_tighter_still() {
+    let path = unit("nightsafe-agent.service");
+    // Tenths: at most 1.0.
+    let options = ["security", "--offline=true", "--threshold=10", path.to_str().unwrap()];
+    let found = systemd_analyze(&options);
+    let said = String::from_utf8_lossy(&found.stdout) + String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "{said}");
+    assert!(said.contains("Overall exposure level for nightsafe-agent.service: "), "{said}");
+    assert!(!said.contains("ignoring"), "{said}");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = ["PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX", "MemorySwapMax=0"];
+    for line in lines {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
+    let text = fs::read_to_string(unit("nightsafe-agent.socket")).unwrap();
+    assert!(text.contains("ListenStream=/run/nightsafe/agent\n"));
+}
+
+/// The value of a setting that the service's unit has once.
+fn setting<'a>(unit: &'a str, name: &str) -> &'a str {
+    let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let value = values.next().unwrap_or_else(|| panic!("the unit says nothing of {name}"));
+    assert_eq!(values.next(), None, "{name} is there twice");
+    value
+}
+
+/// What hides or protects a folder is a mount. In the namespace of the service, one below the key
+/// directory keeps the disk there after root has unmounted it, and the next one is not seen.
+#[test]
+fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
+    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    let keys = Config::default().keys.directory;
+    let mounts = ["InaccessiblePaths=", "ReadOnlyPaths=", "ReadWritePaths=", "BindPaths="];
+    for line in text.lines().filter(|line| mounts.iter().any(|name| line.starts_with(name))) {
+        let (_, paths) = line.split_once('=').unwrap();
+        for path in paths.split(' ').map(|path| path.trim_start_matches(['-', '+'])) {
+            assert!(!Path::new(path).starts_with(&keys), "{line}");
+        }
+    }
+}
+
+/// Without its keys the service does not begin. systemd gives such a one up after five times, and
+/// closes its socket, unless it is told not to.
+#[test]
+fn the_service_is_never_given_up() {
+    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    assert_eq!(setting(&text, "StartLimitIntervalSec"), "0");
+    assert_eq!(setting(&text, "Restart"), "always");
+    // Why it does not begin must be seen, and would go where the output goes.
+    assert_eq!(setting(&text, "StandardOutput"), "null");
+    assert_eq!(setting(&text, "StandardError"), "journal");
+}
+
 /// The system calls that a group such as `@system-service` stands for.
 fn group(name: &str) -> BTreeSet<String> {
     let output = systemd_analyze(&["syscall-filter", name]);
@@ -56,14 +113,19 @@ fn group(name: &str) -> BTreeSet<String> {
     calls
 }
 
+/// The calls of one word of a filter: a group, or a call.
+fn calls_of(word: &str) -> BTreeSet<String> {
+    if word.starts_with('@') { group(word) } else { BTreeSet::from([word.to_owned()]) }
+}
+
 /// What is left of `SystemCallFilter=` in the unit, line by line.
 fn allowed(unit: &str) -> BTreeSet<String> {
     let mut calls = BTreeSet::new();
     for filter in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
         match filter.strip_prefix('~') {
-            None => calls.extend(filter.split(' ').flat_map(group)),
+            None => calls.extend(filter.split(' ').flat_map(calls_of)),
             Some(filter) => {
-                for call in filter.split(' ').flat_map(group) {
+                for call in filter.split(' ').flat_map(calls_of) {
                     calls.remove(&call);
                 }
             }
@@ -75,85 +137,112 @@ fn allowed(unit: &str) -> BTreeSet<String> {
 #[test]
 fn the_service_needs_no_forbidden_system_call() {
     let site = Site::new();
-    site.enroll("alice@example.org", b"pw").good();
+    site.enroll(ALICE, PASSWORD).good();
     let store = Server::start(Vec::new());
-    let (socket, metrics) = (site.join("lmtp"), site.join("metrics"));
-    let lmtp = format!(
-        "[lmtp]\nlisten = [\"unix:{}\"]\nbackend = \"{}\"\nmetrics = [\"unix:{}\"]",
-        socket.display(),
-        store.address,
-        metrics.display()
-    );
-    site.configure("", &lmtp);
+    let metrics = site.join("metrics");
+    configure(&site, &store.address, "", &format!("metrics = [\"unix:{}\"]", metrics.display()));
     let trace = site.file("trace", b"");
     let program = site.command(["lmtp"]);
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
-    command.arg(program.get_program()).args(program.get_args()).stdout(Stdio::null());
-    let mut strace = command.spawn().expect("this test needs strace (Debian package strace)");
-    let end = Instant::now() + Duration::from_secs(60);
-    let client = loop {
-        if let Ok(client) = UnixStream::connect(&socket) {
-            break client;
-        }
-        assert!(Instant::now() < end, "nightsafe does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    deliver(&client, 3);
-    // Large enough for the other way of sealing and writing.
-    deliver(&client, 20_000);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    strace.arg(program.get_program()).args(program.get_args());
+    let hook = Hook::run(&mut strace);
+    let mut client = hook.client();
+    // The second is large enough for the other way of sealing and writing.
+    let message = String::from_utf8_lossy(MESSAGE).replace('\n', "\r\n");
+    for times in [3, 20_000] {
+        let replies = client.deliver("a@b.test", &[ALICE], message.repeat(times).as_bytes());
+        assert!(replies[0].starts_with("250 2.0.0 sealed as <"), "{replies:?}");
+    }
     let mut scrape = UnixStream::connect(&metrics).unwrap();
     scrape.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut shown = String::new();
     scrape.read_to_string(&mut shown).unwrap();
     assert!(shown.contains("nightsafe_lmtp_recipients_total{outcome=\"sealed\"} 2"), "{shown}");
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id()));
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", hook.pid()));
     let child = children.unwrap().trim().to_owned();
     for signal in ["-HUP", "-TERM"] {
         assert!(Command::new("kill").args([signal, &child]).status().unwrap().success());
     }
-    assert!(strace.wait().unwrap().success());
-    let text = fs::read_to_string(&trace).unwrap();
-    let used: BTreeSet<&str> = text
-        .lines()
-        .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
-        .map(|(name, _)| name)
-        .filter(|name| {
-            name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        })
-        .collect();
+    hook.ends_well();
+    let used = used_calls(&trace);
     // It begins itself anew once, so that even this one must be allowed.
     assert!(
         used.contains("execve") && used.contains("accept4") && used.contains("epoll_wait"),
         "{used:?}"
     );
-    let allowed = allowed(&fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap());
-    let forbidden: Vec<_> = used.iter().filter(|name| !allowed.contains(**name)).collect();
+    assert_allowed("nightsafe-lmtp.service", &used);
+}
+
+/// The system calls in a trace by strace.
+fn used_calls(trace: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(trace).unwrap();
+    let calls =
+        text.lines().filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('));
+    let is_name = |name: &&str| {
+        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    calls.map(|(name, _)| name).filter(is_name).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn assert_allowed(service: &str, used: &BTreeSet<String>) {
+    let allowed = allowed(&fs::read_to_string(unit(service)).unwrap());
+    let forbidden: Vec<_> = used.difference(&allowed).collect();
     assert!(forbidden.is_empty(), "the unit forbids {forbidden:?}");
 }
 
-fn deliver(client: &UnixStream, times: usize) {
-    let mut out = client;
-    let message = String::from_utf8_lossy(MESSAGE).replace('\n', "\r\n").replace("\r\n.", "\r\n..");
-    let message = message.repeat(times);
-    let commands = ["LHLO x", "MAIL FROM:<a@b.test>", "RCPT TO:<alice@example.org>", "DATA"];
-    let mut input = BufReader::new(client);
-    let mut say = |text: &str, wanted: &str| {
-        out.write_all(text.as_bytes()).unwrap();
-        loop {
-            let mut line = String::new();
-            input.read_line(&mut line).unwrap();
-            if line.get(3..4) != Some("-") {
-                assert!(line.starts_with(wanted), "{text:.40}: {line}");
-                return;
-            }
-        }
-    };
-    if times == 3 {
-        say("", "220");
+#[test]
+fn the_agent_needs_no_forbidden_system_call_and_gives_up_its_files() {
+    let site = Site::new();
+    let settings = settings(&site, "linger = 100000\nenroll_at_login = true");
+    site.configure("after_write = [\"true\"]", &settings);
+    site.enroll("alice@example.org", b"pw").good();
+    let trace = site.file("trace", b"");
+    let program = site.command(["agent"]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    command.arg(program.get_program()).args(program.get_args());
+    let strace = Agent::run(&mut command, &site);
+    for (user, password) in [("alice@example.org", &b"pw"[..]), ("bob@example.org", b"pw")] {
+        let password = Password(password);
+        let enrolled = strace.ask(&Request::Enroll { user, password });
+        assert!(matches!(enrolled, Reply::Unlocked { .. }), "{enrolled:?}");
     }
-    for command in commands {
-        say(&format!("{command}\r\n"), if command == "DATA" { "354" } else { "250" });
+    let mut client = strace.client();
+    let held = client.ask(&confirmed("alice@example.org", b"pw", true)).unwrap();
+    assert!(matches!(held, Reply::Unlocked { .. }), "{held:?}");
+    let batch = vec![9; 10_000 * STANZA_BYTES];
+    let recovered = client.ask(&Request::Recover { user: "alice@example.org", stanzas: &batch });
+    assert!(matches!(recovered, Ok(Reply::Keys(_))));
+    let [old, new] = [Password(b"pw"), Password(b"new")];
+    let staged = strace.ask(&Request::Stage { user: "alice@example.org", old, new });
+    let Reply::Staged { id } = staged else { panic!("{staged:?}") };
+    assert_eq!(strace.ask(&Request::Commit { id }), Reply::Done);
+    assert_eq!(strace.status("bob@example.org").leases, 0);
+    assert_eq!(strace.ask(&Request::Lock { user: None }), Reply::Done);
+    let children = format!("/proc/{0}/task/{0}/children", strace.pid());
+    let child = fs::read_to_string(children).unwrap();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, child.trim()]).status().unwrap().success());
     }
-    say(&format!("{message}.\r\n"), "250 2.0.0 sealed as <");
+    strace.ends();
+    let mut used = used_calls(&trace);
+    // Only root gives what it writes to whom the folder belongs.
+    used.remove("fchown");
+    for call in ["mlock", "mlockall", "accept4", "landlock_restrict_self"] {
+        assert!(used.contains(call), "no {call} in {used:?}");
+    }
+    assert_allowed("nightsafe-agent.service", &used);
+
+    // What it opens by name once it is in the sandbox are records and public halves, in folders that it
+    // has open.
+    let text = fs::read_to_string(&trace).unwrap();
+    let (main, _) = text.split_once(' ').unwrap();
+    let inside = text.split_once("landlock_restrict_self").unwrap().1;
+    assert!(inside.contains("openat("), "{inside}");
+    let runner = format!("{main} ");
+    let opened = inside.lines().filter(|line| line.contains("openat(AT_FDCWD"));
+    let by_agent: Vec<_> = opened.filter(|line| line.starts_with(&runner)).collect();
+    assert!(by_agent.is_empty(), "{by_agent:?}");
 }

@@ -6,8 +6,33 @@
 use super::buffer::Buffer;
 use super::header::{self, MAX_STANZAS};
 use super::stream::{CHUNK_LEN, Chunks, NONCE_LEN, sealed_len};
-use super::{FileKey, PublicKey, WrapError, wrap};
+use super::{FileKey, PublicKey, Stanza, WrapError, wrap};
 use crate::secret::random_bytes;
+
+/// The key of a file to come, wrapped for its recipients: most of the work on a small file, and nothing
+/// of it needs to be known for that. It goes into one file, since no key may serve two.
+pub struct WrappedKey {
+    file_key: FileKey,
+    stanzas: Vec<Stanza>,
+}
+
+impl WrappedKey {
+    /// A new file key, wrapped for `recipients`.
+    ///
+    /// # Errors
+    /// [`WrapError`] when there are none or too many of them, or one is no good.
+    pub fn new(recipients: &[PublicKey]) -> Result<Self, WrapError> {
+        if recipients.is_empty() {
+            return Err(WrapError::NoRecipient);
+        }
+        if recipients.len() > MAX_STANZAS {
+            return Err(WrapError::TooManyRecipients);
+        }
+        let file_key = FileKey::random();
+        let stanzas = recipients.iter().map(|recipient| wrap(&file_key, recipient));
+        Ok(Self { stanzas: stanzas.collect::<Result<_, _>>()?, file_key })
+    }
+}
 
 /// Writes one age file. Without [`finish`](Self::finish) it has no end, and no reader accepts it.
 pub struct Encryptor {
@@ -23,21 +48,15 @@ impl Encryptor {
     /// [`WrapError`] when there are none or too many of them, or one is no good; nothing is appended
     /// then.
     pub fn new(recipients: &[PublicKey], out: &mut Vec<u8>) -> Result<Self, WrapError> {
-        if recipients.is_empty() {
-            return Err(WrapError::NoRecipient);
-        }
-        if recipients.len() > MAX_STANZAS {
-            return Err(WrapError::TooManyRecipients);
-        }
-        let file_key = FileKey::random();
-        let stanzas = recipients
-            .iter()
-            .map(|recipient| wrap(&file_key, recipient))
-            .collect::<Result<Vec<_>, _>>()?;
-        header::write(&stanzas, &file_key, out);
+        Ok(Self::begin(WrappedKey::new(recipients)?, out))
+    }
+
+    /// Begins a file with a key that was wrapped before: appends the header and the nonce to `out`.
+    pub fn begin(key: WrappedKey, out: &mut Vec<u8>) -> Self {
+        header::write(&key.stanzas, &key.file_key, out);
         let nonce = random_bytes::<NONCE_LEN>();
         out.extend_from_slice(&nonce);
-        Ok(Self { chunks: Chunks::new(&file_key, &nonce), waiting: Buffer::new(CHUNK_LEN) })
+        Self { chunks: Chunks::new(&key.file_key, &nonce), waiting: Buffer::new(CHUNK_LEN) }
     }
 
     /// Takes `plaintext` and appends the chunks that it completes.
@@ -92,9 +111,14 @@ pub fn encrypt(
     plaintext: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), WrapError> {
-    // A stanza is 98 bytes; the first and the last line of the header and the nonce are 85.
-    let header_len = 100 * recipients.len().min(MAX_STANZAS) + 100;
-    out.reserve(header_len + sealed_len(plaintext.len()));
-    Encryptor::new(recipients, out)?.finish_with(plaintext, out);
+    encrypt_with(WrappedKey::new(recipients)?, plaintext, out);
     Ok(())
+}
+
+/// Appends to `out` an age file of `plaintext` with a key that was wrapped before.
+pub fn encrypt_with(key: WrappedKey, plaintext: &[u8], out: &mut Vec<u8>) {
+    // A stanza is 98 bytes; the first and the last line of the header and the nonce are 85.
+    let header_len = 100 * key.stanzas.len() + 100;
+    out.reserve(header_len + sealed_len(plaintext.len()));
+    Encryptor::begin(key, out).finish_with(plaintext, out);
 }

@@ -26,7 +26,7 @@ mod stream;
 mod x25519;
 
 pub use decrypt::{Decryptor, decrypt};
-pub use encrypt::{Encryptor, encrypt};
+pub use encrypt::{Encryptor, WrappedKey, encrypt, encrypt_with};
 pub use error::{Error, HeaderError, KeyError, PayloadError, StanzaError, WrapError};
 pub use header::{MAX_HEADER_LEN, MAX_STANZAS};
 #[cfg(feature = "hybrid")]
@@ -34,7 +34,7 @@ pub use hybrid::HybridKey;
 pub use keys::{Identity, PublicKey, SecretKey};
 pub use stanza::Stanza;
 pub use stream::CHUNK_LEN;
-pub use x25519::wrap;
+pub use x25519::{Wrapped, wrap};
 
 /// The key of one file, 16 bytes. Every recipient's stanza wraps this same key.
 pub type FileKey = crate::secret::Secret<16>;

@@ -23,7 +23,7 @@ pub(super) const BODY_LEN: usize = 16 + TAG_LEN;
 pub fn wrap(file_key: &FileKey, to: &PublicKey) -> Result<Stanza, WrapError> {
     let ephemeral = Secret::random();
     let share = x25519_dalek::PublicKey::from(&StaticSecret::from(*ephemeral.expose()));
-    let shared = to.multiply(&ephemeral);
+    let shared = to.multiply(ephemeral.expose());
     let key = wrap_key(&shared, share.as_bytes(), to).ok_or(WrapError::LowOrder)?;
 
     let mut body = Zeroizing::new(*file_key.expose());
@@ -44,19 +44,58 @@ impl SecretKey {
         if stanza.kind != KIND {
             return Ok(None);
         }
-        let [share] = stanza.args.as_slice() else {
-            return Err(HeaderError::Recipient.into());
-        };
-        let share: [u8; 32] = BASE64
-            .decode(share)
-            .ok()
-            .and_then(|share| share.try_into().ok())
-            .ok_or(HeaderError::Recipient)?;
-        let shared = StaticSecret::from(*self.expose()).diffie_hellman(&share.into());
-        let shared = Secret::take(&mut shared.to_bytes());
-        let key = wrap_key(&shared, &share, &self.public_key()).ok_or(HeaderError::LowOrder)?;
-        open_body(&key, &ZERO_NONCE, &stanza.body)
+        let share = share(stanza)?;
+        open_share(self.expose(), &self.public_key(), &share, &stanza.body)
     }
+}
+
+/// The file key in the X25519 stanza with this share and body; `None` when it is for another key than
+/// the one with this scalar and public half.
+fn open_share(
+    scalar: &[u8; 32],
+    public: &PublicKey,
+    share: &[u8; 32],
+    body: &[u8],
+) -> Result<Option<FileKey>, Error> {
+    let shared = PublicKey::from_bytes(*share).multiply(scalar);
+    let key = wrap_key(&shared, share, public).ok_or(HeaderError::LowOrder)?;
+    open_body(&key, &ZERO_NONCE, body)
+}
+
+/// An X25519 stanza without its text: the share, then the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wrapped(pub [u8; Wrapped::LEN]);
+
+impl Wrapped {
+    /// How many octets it is.
+    pub const LEN: usize = 32 + BODY_LEN;
+
+    /// What of `stanza` is not the same in all; `None` when it is of another type.
+    ///
+    /// # Errors
+    /// As [`SecretKey::unwrap_stanza`].
+    pub fn of(stanza: &Stanza) -> Result<Option<Self>, Error> {
+        if stanza.kind != KIND {
+            return Ok(None);
+        }
+        let share = share(stanza)?;
+        let octets = [&share[..], &stanza.body].concat();
+        let octets = octets.try_into().map_err(|_| HeaderError::Recipient)?;
+        Ok(Some(Self(octets)))
+    }
+
+    /// The file key in it, for the secret key with this scalar and public half; `None` when it is for
+    /// another one, or its share is of low order.
+    pub fn open(&self, scalar: &[u8; 32], public: &PublicKey) -> Option<FileKey> {
+        let (share, body) = self.0.split_first_chunk()?;
+        open_share(scalar, public, share, body).ok().flatten()
+    }
+}
+
+fn share(stanza: &Stanza) -> Result<[u8; 32], HeaderError> {
+    let [share] = stanza.args.as_slice() else { return Err(HeaderError::Recipient) };
+    let share = BASE64.decode(share).ok().and_then(|share| share.try_into().ok());
+    share.ok_or(HeaderError::Recipient)
 }
 
 impl Identity for SecretKey {
@@ -101,6 +140,10 @@ mod tests {
         let stanza = wrap(&file_key, &key.public_key()).unwrap();
         assert_eq!(key.unwrap_stanza(&stanza), Ok(Some(file_key)));
         assert_eq!(other.unwrap_stanza(&stanza), Ok(None));
+        let wrapped = Wrapped::of(&stanza).unwrap().unwrap();
+        let opened = wrapped.open(key.expose(), &key.public_key());
+        assert_eq!(opened, key.unwrap_stanza(&stanza).unwrap());
+        assert_eq!(wrapped.open(other.expose(), &other.public_key()), None);
         let stored = Stanza::parse(&stanza.encode()).unwrap();
         assert_eq!(stored, stanza);
     }
@@ -139,9 +182,11 @@ mod tests {
         short_share.args = vec![BASE64.encode([9; 31])];
         for stanza in [long_body, more_arguments, short_share] {
             assert_eq!(key.unwrap_stanza(&stanza), Err(HeaderError::Recipient.into()));
+            assert_eq!(Wrapped::of(&stanza), Err(HeaderError::Recipient.into()));
         }
         let mut other_type = good;
         other_type.kind = "x25519".to_owned();
         assert_eq!(key.unwrap_stanza(&other_type), Ok(None));
+        assert_eq!(Wrapped::of(&other_type), Ok(None));
     }
 }

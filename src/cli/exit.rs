@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::agent::AgentProblem;
+use crate::agent::client::ClientError;
 use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
@@ -100,6 +102,16 @@ impl Failure {
     /// Something that is not as it should be in the site.
     pub(super) fn config(error: impl Display) -> Self {
         Self::new(status::CONFIG, &error)
+    }
+
+    /// Something that this user may not do.
+    pub(super) fn no_permission(error: impl Display) -> Self {
+        Self::new(status::NO_PERMISSION, &error)
+    }
+
+    /// A user who is not there.
+    pub(super) fn no_user(error: impl Display) -> Self {
+        Self::new(status::NO_USER, &error)
     }
 
     /// Whether it is that something may not be read.
@@ -345,6 +357,35 @@ impl From<LoginError> for Failure {
                 }
                 UnlockError::OutOfMemory => Self { status: status::TEMPORARY_FAILURE, ..failure },
             },
+        }
+    }
+}
+
+impl From<AgentProblem> for Failure {
+    fn from(error: AgentProblem) -> Self {
+        match error {
+            AgentProblem::Unknown(_) => Self::config(error).hint("name local users, or numbers"),
+            AgentProblem::Memory(_) => Self::temporary(error)
+                .hint("raise its limit of locked memory: LimitMEMLOCK=, or ulimit -l"),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Absent { .. } => {
+                Self::temporary(error).hint("start it: nightsafe agent, or nightsafe-agent.service")
+            }
+            ClientError::Foreign { .. } => Self::new(status::CONFIG, &error)
+                .hint("[agent] user names who it runs as, [agent] socket where it listens"),
+            ClientError::Stalled(_) => Self::temporary(error).hint("its lines are in the mail log"),
+            ClientError::Ended(_) => {
+                Self::temporary(error).hint("it was stopped or restarted; try again")
+            }
+            ClientError::Protocol { .. } => {
+                Self::temporary(error).hint("is it of another version? restart it")
+            }
         }
     }
 }

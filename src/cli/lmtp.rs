@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Lmtp};
 use crate::delivery::lmtp::Service;
 use crate::log;
 use crate::service::{self, Signal, Signals};
@@ -72,7 +72,7 @@ async fn serve(path: Option<&Path>, config: &Config) -> Result<(), Failure> {
         };
         match signal {
             Signal::Reload if is_stopping => {}
-            Signal::Reload => reload(path, &hook),
+            Signal::Reload => reload(path, &config.lmtp, &hook),
             Signal::Stop => {
                 is_stopping = true;
                 service::tell_stopping();
@@ -83,14 +83,14 @@ async fn serve(path: Option<&Path>, config: &Config) -> Result<(), Failure> {
     }
 }
 
-fn reload(path: Option<&Path>, hook: &Service) {
+fn reload(path: Option<&Path>, begun_with: &Lmtp, hook: &Service) {
     service::tell_reloading();
     let reloaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         hook.reload(&config)?;
-        Ok(())
+        Ok(begun_with.left_by_reload(&config.lmtp))
     });
     match reloaded {
-        Ok(()) => log::reloaded(NAME, Ok(())),
+        Ok(left) => log::reloaded(NAME, Ok(&left)),
         Err(failure) => log::reloaded(NAME, Err(&failure.error())),
     }
     service::tell_ready();

@@ -4,6 +4,7 @@
 //! Layer 6.
 
 mod accounts;
+mod agent;
 mod check;
 mod deliver;
 mod enroll;
@@ -19,6 +20,7 @@ mod rotate;
 mod setup;
 mod site;
 mod slot;
+mod unlock;
 mod unseal;
 mod usage;
 
@@ -54,6 +56,10 @@ fn run(usage: Usage) -> Result<ExitCode, Failure> {
     match usage.command {
         Command::Deliver(arguments) => Ok(deliver::run(config, &arguments)),
         Command::Lmtp => lmtp::run(config),
+        Command::Agent(arguments) => agent::run(config, &arguments),
+        Command::Unlock(arguments) => unlock::unlock(config, &arguments),
+        Command::Lock(arguments) => unlock::lock(config, &arguments),
+        Command::Status(arguments) => unlock::status(config, &arguments),
         Command::Setup(arguments) => setup::run(config, &arguments),
         Command::Enroll(arguments) => enroll::run(config, &arguments),
         Command::Passwd(arguments) => passwd::run(config, &arguments),

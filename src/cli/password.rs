@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::keys::code::Code;
@@ -56,10 +57,29 @@ pub(super) fn ask_code(file: Option<&Path>, user: &str) -> Result<SecretBytes, F
 
 /// An old and a new password from standard input, each with a NUL behind it; the last may be missing.
 pub(super) fn two_from_stdin() -> Result<(SecretBytes, SecretBytes), Failure> {
-    let both = read_at_most(io::stdin().lock(), 2 * MAX_PASSWORD_BYTES + 2);
+    let both = stdin().and_then(read_to_two_nuls);
     let both =
         both.map_err(|cause| Failure::no_input(format!("cannot read standard input: {cause}")))?;
     split_at_nul(&both)
+}
+
+/// No further than the second NUL: PostfixAdmin waits for the command's end before it closes its own.
+fn read_to_two_nuls(mut input: impl Read) -> io::Result<SecretBytes> {
+    let mut both = SecretBytes::from(vec![0; 2 * MAX_PASSWORD_BYTES + 3]);
+    let mut filled = 0;
+    while let Some(rest) = both.expose_mut().get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+        if both.expose().iter().take(filled).filter(|octet| **octet == 0).count() > 1 {
+            break;
+        }
+    }
+    both.truncate(filled);
+    Ok(both)
 }
 
 fn split_at_nul(both: &SecretBytes) -> Result<(SecretBytes, SecretBytes), Failure> {
@@ -86,13 +106,18 @@ pub(super) fn print_code(code: &Code) -> Result<(), Failure> {
 
 fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
     let (name, read) = if path == Path::new("-") {
-        ("standard input".to_owned(), read(io::stdin().lock()))
+        ("standard input".to_owned(), stdin().and_then(read))
     } else {
         (path.display().to_string(), File::open(path).and_then(read))
     };
     let password =
         read.map_err(|cause| Failure::no_input(format!("cannot read {name}: {cause}")))?;
     password.ok_or_else(Failure::password_too_long)
+}
+
+/// Not through std's buffer, which nobody wipes.
+fn stdin() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// `None` for one that is too long.

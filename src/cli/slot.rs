@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::keys::{Slot, SlotKind};
 use crate::lifecycle::slots;
 use crate::sys::clock;
 
@@ -24,20 +23,12 @@ fn list(config: Option<&Path>, arguments: &User) -> Result<ExitCode, Failure> {
     let site = Site::load(config)?;
     let user = site.user(&arguments.user)?;
     for slot in slots::list(&site.keys()?, &user)? {
-        let name = shown_name(&slot);
+        let name = slot.label().map_or_else(String::new, |label| format!("  {label}"));
         let (id, kind, state) = (slot.id(), slot.kind(), slot.state());
         let made = shown_time(slot.created());
         say(format_args!("{id}  {kind:<15}  {state:<8}  {made}{name}"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What tells it from others of its kind: what the user calls it, or which of the site's keys it is for.
-fn shown_name(slot: &Slot) -> String {
-    match slot.kind() {
-        SlotKind::Escrow | SlotKind::Provisional => format!("  {}", slot.public()),
-        _ => slot.name().map_or_else(String::new, |name| format!("  \"{name}\"")),
-    }
 }
 
 fn add(config: Option<&Path>, arguments: &AddSlot) -> Result<ExitCode, Failure> {

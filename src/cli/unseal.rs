@@ -6,15 +6,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::age::SecretKey;
-use crate::keys::record::Unlocked;
-use crate::lifecycle::unlock::unlock;
-use crate::seal::{self, Outer, Ring, Trust, UnsealError};
+use crate::agent::client::ClientError;
+use crate::agent::identity::AgentIdentity;
+use crate::agent::protocol::{Reply, Request};
+use crate::lifecycle::unlock as login;
+use crate::seal::{self, Outer, Ring, Trust, UnsealError, Unsealed};
 use crate::sys::file;
 use crate::user::User;
 
 use super::exit::{Failure, complain};
 use super::password;
 use super::site::{Site, warn_of_disagreement};
+use super::unlock;
 use super::usage::Unseal;
 
 /// The longest identity file, in octets.
@@ -43,7 +46,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Unseal) -> Result<ExitCode,
     };
     let named = arguments.user.as_deref().map(|user| site.user(user)).transpose()?;
     let (keys, names) = if let Some(identity) = &arguments.identity {
-        (identities(identity)?, named.map(|user| vec![user]))
+        (Keys::Here(identities(identity)?), named.map(|user| vec![user]))
     } else {
         // Whoever cannot be helped is not asked for a password first.
         let outer = Outer::parse(&stored)?;
@@ -54,15 +57,18 @@ pub(super) fn run(config: Option<&Path>, arguments: &Unseal) -> Result<ExitCode,
         let user = user.ok_or_else(|| {
             Failure::argument("the message does not say whose it is").hint("--user USER")
         })?;
-        let (unlocked, names) = log_in(&site, &user, arguments)?;
-        (unlocked.keys, Some(names))
+        let (keys, names) = match at_agent(&site, &user, arguments)? {
+            Some(found) => found,
+            None => log_in(&site, &user, arguments)?,
+        };
+        (keys, Some(names))
     };
     let trust = if arguments.allow_unsigned {
         Trust::Anybody { ring: &ring, user: names.as_deref(), max_bytes: MAX_UNSIGNED_BYTES }
     } else {
         Trust::Signed { ring: &ring, user: names.as_deref() }
     };
-    let unsealed = seal::unseal(&stored, &keys, trust)?;
+    let unsealed = keys.unseal(&stored, trust)?;
     drop(stored);
     if let Some(doubt) = &unsealed.doubt {
         complain("warning", &format!("this site does not vouch for it: {doubt}"));
@@ -87,14 +93,69 @@ pub(super) fn read_message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The user's keys and names.
-fn log_in(site: &Site, user: &User, arguments: &Unseal) -> Result<(Unlocked, Vec<User>), Failure> {
+/// What opens the message.
+enum Keys {
+    /// The keys themselves.
+    Here(Vec<SecretKey>),
+    /// Somebody who has them.
+    AtAgent(Box<AgentIdentity>),
+}
+
+impl Keys {
+    fn unseal(&self, stored: &[u8], trust: Trust<'_>) -> Result<Unsealed, Failure> {
+        match self {
+            Self::Here(keys) => Ok(seal::unseal(stored, keys, trust)?),
+            Self::AtAgent(identity) => {
+                let unsealed = seal::unseal(stored, std::slice::from_ref(identity.as_ref()), trust);
+                match identity.problem() {
+                    Some(silence) => Err(Failure::temporary(silence)),
+                    None => Ok(unsealed?),
+                }
+            }
+        }
+    }
+}
+
+/// The user's keys at the agent, and his names; `None` where a password has to be asked for. One that
+/// was given is used.
+fn at_agent(
+    site: &Site,
+    user: &User,
+    arguments: &Unseal,
+) -> Result<Option<(Keys, Vec<User>)>, Failure> {
+    if arguments.password.password_file.is_some() {
+        return Ok(None);
+    }
+    let mut client = match unlock::connect(&site.config.agent) {
+        Ok(client) => client,
+        Err(ClientError::Absent { .. }) => return Ok(None),
+        Err(error) => {
+            complain("warning", &error);
+            return Ok(None);
+        }
+    };
+    match client.ask(&Request::Lease { user: user.as_str(), reader: None }) {
+        Ok(Reply::Unlocked { names, .. }) => {
+            let names: Result<Vec<User>, _> = names.iter().map(|name| User::parse(name)).collect();
+            let identity = AgentIdentity::new(client, user.as_str());
+            Ok(Some((Keys::AtAgent(Box::new(identity)), names?)))
+        }
+        Ok(_) => Ok(None),
+        Err(error) => {
+            complain("warning", &error);
+            Ok(None)
+        }
+    }
+}
+
+/// The user's keys, unlocked by his password, and his names.
+fn log_in(site: &Site, user: &User, arguments: &Unseal) -> Result<(Keys, Vec<User>), Failure> {
     let (keys, secrets) = (site.keys()?, site.secrets()?);
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
-    let (record, unlocked) = unlock(&keys, user, password.expose(), &secrets)?;
+    let (record, unlocked) = login::unlock(&keys, user, password.expose(), &secrets)?;
     warn_of_disagreement(&keys, user, &record);
-    Ok((unlocked, record.all_names()))
+    Ok((Keys::Here(unlocked.keys), record.all_names()))
 }
 
 fn identities(path: &Path) -> Result<Vec<SecretKey>, Failure> {

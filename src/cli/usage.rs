@@ -62,6 +62,14 @@ Examples:
   nightsafe check                              say what the store offers
   kill -HUP $(pidof nightsafe)                 read the configuration again")]
     Lmtp,
+    /// Hold the keys of users who are logged in, and open what is asked of them
+    Agent(Agent),
+    /// Unlock a user's keys at the agent
+    Unlock(Unlock),
+    /// Wipe a user's keys from the agent's memory, or everybody's
+    Lock(Lock),
+    /// Show who is unlocked at the agent
+    Status(Status),
     /// Open a sealed message
     Unseal(Unseal),
     /// Print a user's age identity, which opens the mail without nightsafe
@@ -116,6 +124,49 @@ pub(super) struct PasswordFile {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Stays in the foreground. It listens at [agent] socket, keeps unlocked keys in locked memory, and gives
+out content keys, never a private key. SIGTERM wipes everything and ends it; SIGHUP reads the
+configuration again, but for [keys], the socket and the bounds of Argon2.")]
+pub(super) struct Agent {
+    /// Run [keys] after_write and read the configuration for an agent: it starts this by itself
+    #[arg(long, hide = true)]
+    pub(super) runner: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --hold the keys are wiped [agent] linger seconds later, unless a reader takes a lease.
+Examples:
+  nightsafe unlock alice@example.org
+  nightsafe unlock alice@example.org --hold    until it is ended, however it ends")]
+pub(super) struct Unlock {
+    /// The login name or address
+    pub(super) user: String,
+    /// Stay, and hold the keys for as long
+    #[arg(long)]
+    pub(super) hold: bool,
+    #[command(flatten)]
+    pub(super) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["user", "all"]).required(true))]
+pub(super) struct Lock {
+    /// The login name or address
+    pub(super) user: Option<String>,
+    /// Everybody
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// The login name or address [default: everybody who is unlocked]
+    pub(super) user: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct User {
     /// The login name or address
     pub(super) user: String,
@@ -134,7 +185,17 @@ pub(super) struct Rename {
 Either the old or the new password unlocks the keys, whatever happens meanwhile. No mail is sealed
 again. Where the old password has become known, rotate the keys, too.
 
---stdin is what PostfixAdmin's mailbox_postpassword_script gets.")]
+--stdin is what PostfixAdmin's mailbox_postpassword_script gets.
+
+A panel that changes the login password itself does it in three steps, keys first, as a user whom [agent]
+allow lets change:
+  nightsafe passwd USER --stage     old, NUL, new, NUL on standard input; prints the name of the change
+  ... the login password is changed ...
+  nightsafe passwd USER --commit    or --abort; the name of the change on standard input
+Status 67 of --stage says that the user has no keys, 77 that the old password does not unlock them: then
+there is nothing to commit. After any other failure the login password must not be changed.")]
+#[command(group = ArgGroup::new("step").args(["stage", "commit", "abort"])
+    .conflicts_with_all(["stdin", "password_file", "new_password_file"]))]
 pub(super) struct Passwd {
     /// The login name or address
     pub(super) user: String,
@@ -147,6 +208,15 @@ pub(super) struct Passwd {
     /// Read both from standard input: the old one, a NUL, the new one, a NUL
     #[arg(long, conflicts_with_all = ["password_file", "new_password_file"])]
     pub(super) stdin: bool,
+    /// Have the agent prepare a change, before the login password is changed
+    #[arg(long)]
+    pub(super) stage: bool,
+    /// The login password was changed: end the change
+    #[arg(long)]
+    pub(super) commit: bool,
+    /// The login password was not changed: take the change back
+    #[arg(long)]
+    pub(super) abort: bool,
 }
 
 #[derive(Debug, Args)]
@@ -252,7 +322,8 @@ fn address() -> impl TypedValueParser<Value = String> {
 #[command(after_help = "\
 Examples:
   nightsafe unseal message.eml > original.eml
-  nightsafe unseal --identity key.txt < message.eml")]
+  nightsafe unseal --identity key.txt < message.eml
+Who is unlocked at the agent (nightsafe unlock) is not asked for a password.")]
 pub(super) struct Unseal {
     /// Whose message it must be [default: whoever it was sealed for]
     #[arg(long)]

@@ -18,7 +18,7 @@ use std::fmt::Display;
 use crate::fault;
 use crate::keys::directory::PublicDirectory;
 use crate::keys::public::PublicHalf;
-use crate::seal::{Draft, Fixed, SealError, SealedMessage, SealingKey};
+use crate::seal::{ContentKeys, Draft, Fixed, SealError, SealedMessage, SealingKey};
 use crate::secret::SecretBytes;
 use crate::user::{Canonical, User};
 
@@ -72,6 +72,13 @@ impl Decision {
 
     fn passes(&self) -> bool {
         matches!(self, Self::Pass(_))
+    }
+
+    fn half(&self) -> Option<&PublicHalf> {
+        match self {
+            Self::Seal(_, half) => Some(half),
+            Self::Pass(_) | Self::Refuse(_) => None,
+        }
     }
 
     fn user(&self) -> Option<&User> {
@@ -196,11 +203,27 @@ impl Delivery<'_> {
         half: &PublicHalf,
         draft: &Draft,
     ) -> Result<SealedMessage, Outcome> {
-        draft.seal_for(user, &half.key, self.site, self.fixed).map_err(|error| match error {
-            SealError::OutOfMemory => Outcome::out_of_memory(),
-            SealError::BadKey => {
-                Outcome::look_up_failed(&format!("the public key of {user} is of no use"))
-            }
-        })
+        let sealed = draft.seal_for(user, &half.key, self.site, self.fixed);
+        sealed.map_err(|error| not_sealed(user, &error))
+    }
+
+    /// The same with content keys that were wrapped for the user's public half before.
+    fn seal_with(
+        &self,
+        user: &User,
+        keys: ContentKeys,
+        draft: &Draft,
+    ) -> Result<SealedMessage, Outcome> {
+        let sealed = draft.seal_with(user, keys, self.site, self.fixed);
+        sealed.map_err(|error| not_sealed(user, &error))
+    }
+}
+
+fn not_sealed(user: &User, error: &SealError) -> Outcome {
+    match error {
+        SealError::OutOfMemory => Outcome::out_of_memory(),
+        SealError::BadKey => {
+            Outcome::look_up_failed(&format!("the public key of {user} is of no use"))
+        }
     }
 }

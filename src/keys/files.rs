@@ -5,14 +5,13 @@
 //! before the public half appears. No mail is ever sealed to a key that can vanish.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::secret;
-use crate::sys::file::{FileError, Folder, Lock, Ownership};
+use crate::sys::file::{FileError, Folder, Lock, Ownership, Version};
 use crate::user::User;
 
+use super::after_write::{AfterWrite, SiteCommand};
 use super::change::Change;
 use super::error::RecordError;
 use super::public::{PublicError, PublicFolder, PublicHalf};
@@ -30,7 +29,7 @@ pub const ARCHIVE: &str = ".archive";
 pub struct KeyDirectory {
     pub(super) private: Folder,
     public: PublicFolder,
-    after_write: Vec<String>,
+    after_write: Box<dyn AfterWrite>,
 }
 
 impl KeyDirectory {
@@ -51,7 +50,13 @@ impl KeyDirectory {
         let private = site::open(&Self::private_below(keys), site)?;
         let site = site::site_of(&private)?;
         let public = PublicFolder::open(keys, Some(&site))?;
-        Ok(Self { private, public, after_write: after_write.to_vec() })
+        let after_write = Box::new(SiteCommand(after_write.to_vec()));
+        Ok(Self { private, public, after_write })
+    }
+
+    /// The same, with something else to do after each write.
+    pub fn with_after_write(self, after_write: Box<dyn AfterWrite>) -> Self {
+        Self { after_write, ..self }
     }
 
     /// Which site the folders below `keys` are marked as; `None` where neither is.
@@ -94,6 +99,15 @@ impl KeyDirectory {
         };
         let record = Record::parse(user, bytes.expose());
         record.map(Some).map_err(|cause| self.bad_record(user, cause))
+    }
+
+    /// Which version of the user's record is there; `None` for a user who has none. Costs one system
+    /// call.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn version(&self, user: &User) -> Result<Option<Version>, DirectoryError> {
+        Ok(self.private.version(user.as_str())?)
     }
 
     /// The user's public half; `None` where none was published.
@@ -271,22 +285,13 @@ impl KeyDirectory {
         Ok(lock)
     }
 
-    /// Runs the site's command with the record's path as its last argument.
     fn after_write(&self, user: &User) -> Result<(), DirectoryError> {
-        let Some((program, arguments)) = self.after_write.split_first() else { return Ok(()) };
         let path = self.path_of(user);
-        let run = Command::new(program)
-            .args(arguments)
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(io::stderr())
-            .status();
-        let problem = match run {
-            Ok(status) if status.success() => return Ok(()),
-            Ok(status) => status.to_string(),
-            Err(cause) => cause.to_string(),
-        };
-        Err(DirectoryError::AfterWrite { program: program.clone(), path, problem })
+        self.after_write.run(&path).map_err(|problem| DirectoryError::AfterWrite {
+            program: self.after_write.name().to_owned(),
+            path,
+            problem,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! private half is for logins and key care only ([`record`], [`files`]). No private key is ever
 //! written unlocked.
 
+pub mod after_write;
 mod body;
 pub mod cached;
 pub mod change;

@@ -11,6 +11,7 @@ use crate::user::User;
 use super::body::Body;
 use super::code::{Code, CodeKind};
 use super::error::{RecordError, UnlockError};
+use super::kdf::Cost;
 use super::notice::Notice;
 use super::public::PublicHalf;
 use super::root::RootKey;
@@ -118,6 +119,17 @@ impl Record {
     /// Counts the writes of this record: an older copy has a lower number.
     pub fn version(&self) -> u64 {
         self.body.version
+    }
+
+    /// How many key pairs the user has had.
+    pub fn key_count(&self) -> usize {
+        self.body.keys.len()
+    }
+
+    /// The memory of the dearest Argon2 run that a login may cost, in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        let slots = self.body.slots.iter().map(Slot::memory_kib);
+        slots.max().unwrap_or(0).max(Cost::default().memory_kib)
     }
 
     /// The slots, in the order in which they were made.

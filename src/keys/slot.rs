@@ -212,6 +212,15 @@ impl Slot {
         self.name.as_deref()
     }
 
+    /// What tells it from others of its kind: what the user calls it, or which of the site's keys it is
+    /// for.
+    pub fn label(&self) -> Option<String> {
+        match self.kind {
+            SlotKind::Escrow | SlotKind::Provisional => Some(self.public.clone()),
+            _ => self.name().map(|name| format!("\"{name}\"")),
+        }
+    }
+
     /// The public half of its key, an age recipient; of a site's key it is the key's name.
     pub fn public(&self) -> &str {
         &self.public
@@ -227,6 +236,14 @@ impl Slot {
 
     pub(super) fn set_state(&mut self, state: SlotState) {
         self.state = state;
+    }
+
+    /// The memory that its KDF takes, in KiB.
+    pub(super) fn memory_kib(&self) -> u32 {
+        match &self.kdf {
+            Kdf::Argon2id { cost, .. } => cost.memory_kib,
+            Kdf::Hkdf { .. } | Kdf::SiteKey => 0,
+        }
     }
 
     /// Checks what can be checked without the secret.

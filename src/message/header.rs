@@ -69,23 +69,19 @@ pub fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
             return None;
         }
         let mut end = first.end;
-        while let Some(next) = line_at(block, end) {
-            let continues = matches!(block.get(next.start), Some(b' ' | b'\t'));
-            if !continues {
-                break;
-            }
+        while matches!(block.get(end), Some(b' ' | b'\t')) {
+            let Some(next) = line_at(block, end) else { break };
             end = next.end;
         }
         let raw = block.get(at..end).unwrap_or_default();
         at = end;
-        Some(split_field(raw))
+        Some(split_field(raw, first.len()))
     })
 }
 
-fn split_field(raw: &[u8]) -> Field<'_> {
+fn split_field(raw: &[u8], first_line_len: usize) -> Field<'_> {
     let line_end =
         raw.strip_suffix(b"\n").map_or(raw, |rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-    let first_line_len = memchr::memchr(b'\n', raw).unwrap_or(raw.len());
     match memchr::memchr(b':', raw.get(..first_line_len).unwrap_or_default()) {
         Some(colon) => Field {
             name: raw.get(..colon).unwrap_or_default().trim_ascii_end(),
@@ -96,27 +92,86 @@ fn split_field(raw: &[u8]) -> Field<'_> {
     }
 }
 
-/// The first field called `name`.
-pub fn first<'a>(block: &'a [u8], name: &str) -> Option<Field<'a>> {
-    fields(block).find(|field| field.is(name))
+/// A header block told apart into its fields, once for everybody who asks about them.
+#[derive(Debug, Clone)]
+pub struct Header<'a> {
+    block: &'a [u8],
+    fields: Vec<Field<'a>>,
 }
 
-/// The message's own id: the value of its first Message-ID field on one line. `None` where there is
-/// no such field, nothing in it, or far too much.
-pub fn message_id(block: &[u8]) -> Option<Vec<u8>> {
-    let field = first(block, "Message-ID").filter(|field| field.value.len() <= MAX_VALUE_BYTES);
-    field.map(|field| field.unfolded()).filter(|id| !id.is_empty())
-}
+impl<'a> Header<'a> {
+    /// Tells `block` apart.
+    pub fn parse(block: &'a [u8]) -> Self {
+        Self { block, fields: fields(block).collect() }
+    }
 
-/// When the message was written, in seconds since 1970: its Date, else the date of its topmost
-/// Received (RFC 5321 §4.4). `None` where neither is a date.
-pub fn date(block: &[u8]) -> Option<i64> {
-    let own = first(block, "Date").and_then(|field| parse_date(field.value));
-    own.or_else(|| {
-        let received = first(block, "Received")?;
-        let stamp = memchr::memrchr(b';', received.value)?;
-        parse_date(received.value.get(stamp + 1..)?)
-    })
+    /// All of it as it stands.
+    pub fn block(&self) -> &'a [u8] {
+        self.block
+    }
+
+    /// The fields in their order, as [`fields`] gives them.
+    pub fn fields(&self) -> &[Field<'a>] {
+        &self.fields
+    }
+
+    /// The first field called `name`.
+    pub fn first(&self, name: &str) -> Option<&Field<'a>> {
+        self.fields.iter().find(|field| field.is(name))
+    }
+
+    /// The message's own id: the value of its first Message-ID field on one line. `None` where there is
+    /// no such field, nothing in it, or far too much.
+    pub fn message_id(&self) -> Option<Vec<u8>> {
+        let field = self.first("Message-ID").filter(|field| field.value.len() <= MAX_VALUE_BYTES);
+        field.map(Field::unfolded).filter(|id| !id.is_empty())
+    }
+
+    /// When the message was written, in seconds since 1970: its Date, else the date of its topmost
+    /// Received (RFC 5321 §4.4). `None` where neither is a date.
+    pub fn date(&self) -> Option<i64> {
+        let own = self.first("Date").and_then(|field| parse_date(field.value));
+        own.or_else(|| {
+            let received = self.first("Received")?;
+            let stamp = memchr::memrchr(b';', received.value)?;
+            parse_date(received.value.get(stamp + 1..)?)
+        })
+    }
+
+    /// The Content-Type; `None` where there is none that can be understood, which means `text/plain`
+    /// (RFC 2045 §5.2).
+    pub fn content_type(&self) -> Option<ContentType> {
+        let value = ended(self.first("Content-Type")?.value)?;
+        let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type()
+        else {
+            return None;
+        };
+        let boundary = parsed.attribute("boundary").filter(|boundary| !boundary.is_empty());
+        let has = |text: &[u8]| memchr::memmem::find(&value, text).is_some();
+        // RFC 2231 §3 splits long values; anything else that does not stand there verbatim is in doubt.
+        let is_split = has(b"oundary*") && value.is_ascii();
+        let is_plain = boundary.is_none_or(|boundary| {
+            is_split
+                || has(format!("\"{boundary}\"").as_bytes())
+                || has(format!("={boundary}").as_bytes())
+        });
+        Some(ContentType {
+            is_plain,
+            kind: parsed.ctype().to_ascii_lowercase(),
+            subtype: parsed.subtype()?.to_ascii_lowercase(),
+            boundary: boundary.map(str::to_owned),
+        })
+    }
+
+    /// The transfer encoding in lower case; `7bit` where none is named (RFC 2045 §6.1).
+    pub fn transfer_encoding(&self) -> String {
+        let named = self.first("Content-Transfer-Encoding").map(Field::unfolded);
+        let named = named.filter(|value| !value.is_empty()).unwrap_or_else(|| b"7bit".to_vec());
+        // A comment may stand behind it.
+        let end = named.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'(' | b';'));
+        let named = named.get(..end.unwrap_or(named.len())).unwrap_or_default();
+        String::from_utf8_lossy(named).to_ascii_lowercase()
+    }
 }
 
 /// The last second that a Date can name with four digits of the year (RFC 5322 §3.3).
@@ -145,40 +200,6 @@ pub struct ContentType {
     pub is_plain: bool,
 }
 
-/// The Content-Type of a header block; `None` where there is none that can be understood, which
-/// means `text/plain` (RFC 2045 §5.2).
-pub fn content_type(block: &[u8]) -> Option<ContentType> {
-    let value = ended(first(block, "Content-Type")?.value)?;
-    let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() else {
-        return None;
-    };
-    let boundary = parsed.attribute("boundary").filter(|boundary| !boundary.is_empty());
-    let has = |text: &[u8]| memchr::memmem::find(&value, text).is_some();
-    // RFC 2231 §3 splits long values; anything else that does not stand there verbatim is in doubt.
-    let is_split = has(b"oundary*") && value.is_ascii();
-    let is_plain = boundary.is_none_or(|boundary| {
-        is_split
-            || has(format!("\"{boundary}\"").as_bytes())
-            || has(format!("={boundary}").as_bytes())
-    });
-    Some(ContentType {
-        is_plain,
-        kind: parsed.ctype().to_ascii_lowercase(),
-        subtype: parsed.subtype()?.to_ascii_lowercase(),
-        boundary: boundary.map(str::to_owned),
-    })
-}
-
-/// The transfer encoding in lower case; `7bit` where none is named (RFC 2045 §6.1).
-pub fn transfer_encoding(block: &[u8]) -> String {
-    let named = first(block, "Content-Transfer-Encoding").map(|field| field.unfolded());
-    let named = named.filter(|value| !value.is_empty()).unwrap_or_else(|| b"7bit".to_vec());
-    // A comment may stand behind it.
-    let end = named.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'(' | b';'));
-    let named = named.get(..end.unwrap_or(named.len())).unwrap_or_default();
-    String::from_utf8_lossy(named).to_ascii_lowercase()
-}
-
 /// mail-parser wants the line end behind a value.
 fn ended(value: &[u8]) -> Option<Vec<u8>> {
     (value.len() <= MAX_VALUE_BYTES).then(|| [value, b"\r\n"].concat())
@@ -187,6 +208,22 @@ fn ended(value: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message_id(block: &[u8]) -> Option<Vec<u8>> {
+        Header::parse(block).message_id()
+    }
+
+    fn date(block: &[u8]) -> Option<i64> {
+        Header::parse(block).date()
+    }
+
+    fn content_type(block: &[u8]) -> Option<ContentType> {
+        Header::parse(block).content_type()
+    }
+
+    fn transfer_encoding(block: &[u8]) -> String {
+        Header::parse(block).transfer_encoding()
+    }
 
     const BLOCK: &[u8] = b"Received: from a by b;\r\n\tTue, 3 Nov 2026 10:00:30 +0100\r\nno colon here\r\nSubject : folded\r\n value\r\nMESSAGE-ID:\r\n <1@example.org>\r\n\r\nbody: no\r\n";
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::header::{self, ContentType};
+use super::header::{self, ContentType, Header};
 
 /// How deep parts may nest; what lies deeper is left unopened.
 pub const MAX_DEPTH: usize = 64;
@@ -227,7 +227,8 @@ impl Walk<'_> {
 }
 
 fn kind_of(block: &[u8], in_digest: bool) -> (Kind, Option<ContentType>) {
-    let found = header::content_type(block);
+    let header = Header::parse(block);
+    let found = header.content_type();
     let kind = match &found {
         None if in_digest => Kind::Message,
         None => Kind::Text,
@@ -239,7 +240,7 @@ fn kind_of(block: &[u8], in_digest: bool) -> (Kind, Option<ContentType>) {
         },
     };
     let plain = kind != Kind::Message
-        || matches!(header::transfer_encoding(block).as_str(), "7bit" | "8bit" | "binary");
+        || matches!(header.transfer_encoding().as_str(), "7bit" | "8bit" | "binary");
     (if plain { kind } else { Kind::Other }, found)
 }
 

@@ -6,8 +6,9 @@ use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::age::{self, PublicKey};
-use crate::message::{header, mime};
+use crate::age::{self, PublicKey, WrappedKey};
+use crate::message::header::Header;
+use crate::message::mime;
 use crate::secret::{OutOfMemory, SecretBytes};
 use crate::user::User;
 
@@ -60,10 +61,14 @@ impl Draft {
     pub fn new(message: &[u8], clear: &ClearHeaders, now: u64) -> Result<Self, OutOfMemory> {
         let skeleton = mime::skeleton(message);
         let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
-        let own_id = header::message_id(block);
+        let header = Header::parse(block);
+        let own_id = header.message_id();
         let mut packer = Packer::new()?;
-        let summary = Summary::of(message, &skeleton).and_then(|summary| summary.encode());
-        let packed_summary = match summary.map(SecretBytes::from) {
+        // The larger one first: its tables do for the other.
+        let packed = packer.pack(message)?;
+        let summary = Summary::of(message, &skeleton, &header);
+        let summary = summary.and_then(|summary| summary.encode()).map(SecretBytes::from);
+        let packed_summary = match summary {
             Some(encoded) if encoded.len() as u64 <= summary::MAX_PLAIN_BYTES => {
                 Some(packer.pack(encoded.expose())?)
             }
@@ -71,12 +76,12 @@ impl Draft {
         };
         Ok(Self {
             size: message.len() as u64,
-            date: minute(header::date(block), now),
+            date: minute(header.date(), now),
             sealed_at: now,
             has_own_id: own_id.is_some(),
             identity: own_id.unwrap_or_else(|| Sha256::digest(message).to_vec()),
-            clear: clear.pick(block),
-            packed: packer.pack(message)?,
+            clear: clear.pick(&header),
+            packed,
             packed_summary,
         })
     }
@@ -92,9 +97,23 @@ impl Draft {
         site: &SealingKey,
         fixed: &Fixed,
     ) -> Result<SealedMessage, SealError> {
-        let body = encrypt(key, self.packed.expose())?;
+        self.seal_with(user, ContentKeys::wrap(key)?, site, fixed)
+    }
+
+    /// The same with content keys that were wrapped for the user before.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn seal_with(
+        &self,
+        user: &User,
+        keys: ContentKeys,
+        site: &SealingKey,
+        fixed: &Fixed,
+    ) -> Result<SealedMessage, SealError> {
+        let body = encrypt(keys.body, self.packed.expose())?;
         let summary = self.packed_summary.as_ref();
-        let summary = summary.map(|packed| encrypt(key, packed.expose())).transpose()?;
+        let summary = summary.map(|packed| encrypt(keys.summary, packed.expose())).transpose()?;
         let field = summary.as_deref().and_then(summary::to_field);
         let signed_summary = summary.as_deref().filter(|_| field.is_some());
         let signature =
@@ -122,11 +141,29 @@ impl Draft {
     }
 }
 
-fn encrypt(key: &PublicKey, packed: &[u8]) -> Result<Vec<u8>, SealError> {
+/// The content keys of one sealed message to come, wrapped for its user: the part of sealing that needs
+/// nothing of the message, and can be done while it is still on its way.
+pub struct ContentKeys {
+    body: WrappedKey,
+    summary: WrappedKey,
+}
+
+impl ContentKeys {
+    /// New ones for the user who holds `key`.
+    ///
+    /// # Errors
+    /// When the key is of no use.
+    pub fn wrap(key: &PublicKey) -> Result<Self, SealError> {
+        let wrap = || WrappedKey::new(std::slice::from_ref(key)).map_err(|_| SealError::BadKey);
+        Ok(Self { body: wrap()?, summary: wrap()? })
+    }
+}
+
+fn encrypt(key: WrappedKey, packed: &[u8]) -> Result<Vec<u8>, SealError> {
     let mut file = Vec::new();
     // The header and sixteen octets a chunk, generously: `encrypt` must not meet a full memory.
     file.try_reserve_exact(packed.len() + packed.len() / 1024 + 1024).map_err(|_| OutOfMemory)?;
-    age::encrypt(std::slice::from_ref(key), packed, &mut file).map_err(|_| SealError::BadKey)?;
+    age::encrypt_with(key, packed, &mut file);
     Ok(file)
 }
 

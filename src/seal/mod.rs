@@ -13,7 +13,7 @@ mod signature;
 mod site_key;
 mod summary;
 
-pub use draft::{Draft, Fixed, SealError, SealedMessage};
+pub use draft::{ContentKeys, Draft, Fixed, SealError, SealedMessage};
 pub use open::{Head, Outer, Trust, UnsealError, Unsealed, open_summary, unseal};
 pub use outer::{ClearHeaders, ClearHeadersError};
 pub use signature::{Signature, SignatureError};
@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
     use crate::age::SecretKey;
-    use crate::message::header;
+    use crate::message::header::{self, Header};
     use crate::user::User;
 
     struct Site {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_redelivery_has_the_same_id_and_date() {
         let site = site();
-        let date = |stored: &[u8]| header::date(stored);
+        let date = |stored: &[u8]| Header::parse(stored).date();
         let ((one, id), (two, again)) = (site.seal(MESSAGE), site.seal(MESSAGE));
         assert_eq!((date(&one), &id), (date(&two), &again));
         assert_ne!(one, two);
@@ -130,7 +130,7 @@ mod tests {
                 let sealed = draft.seal_for(&site.user, &key, &site.key, &site.fixed).unwrap();
                 let mut stored = Vec::new();
                 sealed.write_to(&mut stored).unwrap();
-                (header::date(&stored), header::message_id(&stored))
+                (Header::parse(&stored).date(), Header::parse(&stored).message_id())
             });
             assert_eq!(outer[0], outer[1]);
         }

@@ -5,8 +5,9 @@ use std::fmt;
 
 use encodify::base64::LENIENT;
 
-use crate::age::{self, SecretKey};
-use crate::message::{header, mime};
+use crate::age::{self, Identity};
+use crate::message::header::{self, Header};
+use crate::message::mime;
 use crate::secret::SecretBytes;
 use crate::user::User;
 
@@ -72,7 +73,7 @@ impl Outer {
             return Err(UnsealError::NotSealed);
         };
         let body_header = stored.get(body.header.clone()).unwrap_or_default();
-        let kind = header::content_type(body_header).ok_or(UnsealError::NotSealed)?;
+        let kind = Header::parse(body_header).content_type().ok_or(UnsealError::NotSealed)?;
         if format!("{}/{}", kind.kind, kind.subtype) != outer::BODY_TYPE {
             return Err(UnsealError::NotSealed);
         }
@@ -148,9 +149,9 @@ pub struct Unsealed {
 /// # Errors
 /// Where it is not sealed, not to be believed, not for these keys, or damaged. No plaintext comes
 /// out then.
-pub fn unseal(
+pub fn unseal<I: Identity>(
     stored: &[u8],
-    keys: &[SecretKey],
+    keys: &[I],
     trust: Trust<'_>,
 ) -> Result<Unsealed, UnsealError> {
     let outer = Outer::parse(stored)?;
@@ -178,9 +179,9 @@ pub fn unseal(
 ///
 /// # Errors
 /// As [`unseal`].
-pub fn open_summary(
+pub fn open_summary<I: Identity>(
     block: &[u8],
-    keys: &[SecretKey],
+    keys: &[I],
     ring: &Ring,
     user: Option<&[User]>,
 ) -> Result<Option<Summary>, UnsealError> {

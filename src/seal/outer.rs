@@ -12,7 +12,7 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 use mail_builder::mime::{BodyPart, MimePart};
 
-use crate::message::header;
+use crate::message::header::Header;
 use crate::secret;
 
 use super::{signature, summary};
@@ -43,10 +43,10 @@ impl ClearHeaders {
         Ok(Self(names.to_vec()))
     }
 
-    /// The named fields of a header block, in their order, each value on one line.
-    pub(super) fn pick(&self, block: &[u8]) -> Vec<(String, String)> {
+    /// The named fields of a header, in their order, each value on one line.
+    pub(super) fn pick(&self, header: &Header<'_>) -> Vec<(String, String)> {
         let mut picked: Vec<(String, String)> = Vec::new();
-        for field in header::fields(block) {
+        for field in header.fields() {
             let Some(name) = self.0.iter().find(|name| field.is(name)) else { continue };
             let value = text(&field.unfolded()).replace(|c: char| c.is_control(), " ");
             let folds = value.len() <= MAX_CLEAR_BYTES
@@ -179,15 +179,16 @@ mod tests {
         }
         let clear = ClearHeaders::new(&["subject".into(), "List-Id".into()]).unwrap();
         let block = b"Subject: a\r\n b\x07\r\nTo: x\r\nlist-id: <l>\r\n\r\n";
-        let picked = clear.pick(block);
+        let picked = clear.pick(&Header::parse(block));
         assert_eq!(picked, [("subject".into(), "a b ".into()), ("List-Id".into(), "<l>".into())]);
         let doubled = b"Subject: one\r\nSubject: two\r\nList-Id: a\r\nList-Id: b\r\n\r\n";
-        let values: Vec<String> = clear.pick(doubled).into_iter().map(|(_, value)| value).collect();
+        let values: Vec<String> =
+            clear.pick(&Header::parse(doubled)).into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, ["one", "a", "b"]);
         let long = format!("Subject: {}\r\nList-Id:\r\n\r\n", "x".repeat(901));
-        assert_eq!(clear.pick(long.as_bytes()), []);
+        assert_eq!(clear.pick(&Header::parse(long.as_bytes())), []);
         let many = "List-Id: a\r\n".repeat(1000);
-        assert_eq!(clear.pick(many.as_bytes()).len(), MAX_CLEAR_FIELDS);
-        assert_eq!(clear.pick(b"Subject: gr\xfc\xdfe\r\n\r\n")[0].1, "grüße");
+        assert_eq!(clear.pick(&Header::parse(many.as_bytes())).len(), MAX_CLEAR_FIELDS);
+        assert_eq!(clear.pick(&Header::parse(b"Subject: gr\xfc\xdfe\r\n\r\n"))[0].1, "grüße");
     }
 }

@@ -1,6 +1,7 @@
 //! The summary: what an IMAP server answers from its cache, all about the *original* message, small
 //! enough to travel in a header field. A listing opens summaries and never a body.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use mail_parser::MessageParser;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::message::header;
+use crate::message::header::{Field, Header};
 use crate::message::mime::{Kind, Part, Skeleton};
 
 /// The header field; always there, always the last one.
@@ -124,12 +125,11 @@ impl Summary {
 
     /// Sums `message` up; `None` where its structure was not told apart completely, or its headers
     /// alone are more than a summary holds: they are not even copied then.
-    pub(super) fn of(message: &[u8], skeleton: &Skeleton) -> Option<Self> {
+    pub(super) fn of(message: &[u8], skeleton: &Skeleton, header: &Header<'_>) -> Option<Self> {
         if !skeleton.complete || header_bytes(&skeleton.root) as u64 > MAX_PLAIN_BYTES {
             return None;
         }
-        let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
-        let (header, omitted) = without_bulk(block);
+        let (kept, omitted) = without_bulk(header);
         let mut parts = Vec::new();
         flatten(&skeleton.root, 0, message, &mut parts);
         if let Some(root) = parts.first_mut() {
@@ -138,10 +138,10 @@ impl Summary {
         Some(Self {
             version: VERSION,
             size: message.len() as u64,
-            header: ByteVec::from(header),
+            header: ByteVec::from(kept),
             omitted,
             parts,
-            preview: preview(message, &skeleton.root),
+            preview: preview(message, &skeleton.root, header),
         })
     }
 
@@ -195,11 +195,12 @@ fn header_bytes(part: &Part) -> usize {
     part.header.len() + part.children.iter().map(header_bytes).sum::<usize>()
 }
 
-fn without_bulk(block: &[u8]) -> (Vec<u8>, Vec<String>) {
+fn without_bulk(header: &Header<'_>) -> (Vec<u8>, Vec<String>) {
+    let block = header.block();
     let mut kept = Vec::with_capacity(block.len());
     let mut omitted = Vec::new();
     let mut seen = 0;
-    for field in header::fields(block) {
+    for field in header.fields() {
         seen += field.raw.len();
         if BULKY.iter().any(|name| field.is(name)) {
             let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
@@ -235,12 +236,13 @@ fn flatten(part: &Part, depth: u16, message: &[u8], into: &mut Vec<SummaryPart>)
 }
 
 /// Only the beginning of the first text is decoded: a full parse costs more than the cipher.
-fn preview(message: &[u8], root: &Part) -> String {
-    let Some(text) = first_text(message, root) else { return String::new() };
-    let block = message.get(text.header.clone()).unwrap_or_default();
+fn preview(message: &[u8], root: &Part, header: &Header<'_>) -> String {
+    let mut texts = Vec::new();
+    readable_texts(message, root, Some(header), &mut texts);
+    let Some((text, header)) = first_text(&texts) else { return String::new() };
     let body = message.get(text.body.clone()).unwrap_or_default();
     let mut piece = Vec::with_capacity(PREVIEW_BODY_BYTES + 256);
-    for field in header::fields(block) {
+    for field in header.fields() {
         if field.is("Content-Type") || field.is("Content-Transfer-Encoding") {
             piece.extend_from_slice(field.raw);
         }
@@ -257,29 +259,39 @@ fn preview(message: &[u8], root: &Part) -> String {
     words.join(" ").chars().filter(|c| !c.is_control()).take(PREVIEW_CHARS).collect()
 }
 
-/// The first `text/plain`, else the first text of any kind, that is no attachment.
-fn first_text<'a>(message: &[u8], root: &'a Part) -> Option<&'a Part> {
-    let mut texts = Vec::new();
-    readable_texts(message, root, &mut texts);
-    let is_plain = |part: &&&Part| {
-        let kind = header::content_type(message.get(part.header.clone()).unwrap_or_default());
-        kind.is_none_or(|kind| kind.subtype == "plain")
-    };
-    texts.iter().find(is_plain).or(texts.first()).copied()
+/// A text part and its header.
+type Text<'a> = (&'a Part, Cow<'a, Header<'a>>);
+
+/// The first `text/plain`, else the first text of any kind.
+fn first_text<'t, 'a>(texts: &'t [Text<'a>]) -> Option<&'t Text<'a>> {
+    let is_plain =
+        |(_, header): &&Text<'_>| header.content_type().is_none_or(|kind| kind.subtype == "plain");
+    texts.iter().find(is_plain).or(texts.first())
 }
 
-fn readable_texts<'a>(message: &[u8], part: &'a Part, into: &mut Vec<&'a Part>) {
-    let block = message.get(part.header.clone()).unwrap_or_default();
-    let disposition = header::first(block, "Content-Disposition").map(|field| field.unfolded());
-    let attached = disposition.is_some_and(|value| {
-        value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"attachment"))
-    });
+/// Every text that is no attachment. `header` is the part's own where somebody has told it apart.
+fn readable_texts<'a>(
+    message: &'a [u8],
+    part: &'a Part,
+    header: Option<&'a Header<'a>>,
+    into: &mut Vec<Text<'a>>,
+) {
     match part.kind {
-        Kind::Text if !attached => into.push(part),
-        Kind::Multipart => {
-            part.children.iter().for_each(|part| readable_texts(message, part, into))
+        Kind::Text => {
+            let block = message.get(part.header.clone()).unwrap_or_default();
+            let header = header.map_or_else(|| Cow::Owned(Header::parse(block)), Cow::Borrowed);
+            let disposition = header.first("Content-Disposition").map(Field::unfolded);
+            let is_attached = disposition.is_some_and(|value| {
+                value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"attachment"))
+            });
+            if !is_attached {
+                into.push((part, header));
+            }
         }
-        Kind::Text | Kind::Message | Kind::Other => {}
+        Kind::Multipart => {
+            part.children.iter().for_each(|part| readable_texts(message, part, None, into));
+        }
+        Kind::Message | Kind::Other => {}
     }
 }
 
@@ -291,7 +303,9 @@ mod tests {
     const MESSAGE: &[u8] = b"Subject: hi\r\nDKIM-Signature: v=1;\r\n b=xyz\r\nARC-Seal: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n  aus K=C3=B6ln\r\n--b\r\nContent-Type: image/png\r\n\r\nxx\r\n--b--\r\n";
 
     fn summary() -> Summary {
-        Summary::of(MESSAGE, &mime::skeleton(MESSAGE)).unwrap()
+        let skeleton = mime::skeleton(MESSAGE);
+        let header = Header::parse(&MESSAGE[skeleton.root.header.clone()]);
+        Summary::of(MESSAGE, &skeleton, &header).unwrap()
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What this process is allowed to leave behind, and who waits for it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit};
 
@@ -39,6 +42,39 @@ pub fn begin_again_with(variables: &[(&str, &str)]) -> io::Result<()> {
     let mut again = Command::new(std::env::current_exe()?);
     again.args(std::env::args_os().skip(1)).envs(variables.iter().copied());
     Err(again.exec())
+}
+
+/// Starts this program anew with `arguments`; its standard input is the other end of what is given
+/// back. It ends when it reads the end there.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start_beside(arguments: &[&OsStr]) -> io::Result<UnixStream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut beside = Command::new(std::env::current_exe()?);
+    beside.args(arguments).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+    // Sockets of the service manager are not for it.
+    beside.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("NOTIFY_SOCKET");
+    beside.spawn()?;
+    Ok(ours)
+}
+
+/// What [`start_beside`] left as standard input.
+///
+/// # Errors
+/// When there is none.
+pub fn stdin_stream() -> io::Result<UnixStream> {
+    Ok(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// The user that this process acts as.
+pub fn uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Whether it was root who started this process, whatever it acts as.
+pub fn is_started_by_root() -> bool {
+    rustix::process::getuid().is_root()
 }
 
 /// Whether this process runs as root.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use listenfd::ListenFd;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Where a server listens.
@@ -221,6 +221,15 @@ impl Stream {
             Self::Unix(stream) => stream.try_write(bytes),
             Self::Inet(stream) => stream.try_write(bytes),
         };
+    }
+
+    /// Waits until something has arrived or the peer has hung up; whether it is the latter.
+    pub async fn is_hung_up(&self) -> bool {
+        let ready = match self {
+            Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+            Self::Inet(stream) => stream.ready(Interest::READABLE).await,
+        };
+        ready.map_or(true, |ready| ready.is_read_closed())
     }
 
     /// Whether nothing has arrived and nobody has hung up since the last read.

@@ -5,6 +5,7 @@ use crate::seal_support::mail;
 use crate::site::Site;
 use crate::site::canary::Canaries;
 use crate::site::hook::Hook;
+use crate::site::mta::Mta as _;
 
 /// The `Return-Path` that nightsafe puts on top, unless the message has one there already.
 fn with_path(message: &[u8]) -> Vec<u8> {

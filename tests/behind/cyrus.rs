@@ -4,6 +4,7 @@ use super::{ALICE, BOB, Mail, SENDER, Store};
 use crate::site::canary::Canaries;
 use crate::site::cyrus::Cyrus;
 use crate::site::hook::Hook;
+use crate::site::mta::Mta as _;
 use crate::site::postfix::{Hop, Postfix};
 use crate::site::process::free_port;
 use crate::site::users::users;

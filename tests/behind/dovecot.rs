@@ -3,6 +3,8 @@
 use super::{ALICE, BOB, Mail};
 use crate::site::canary::Canaries;
 use crate::site::dovecot::Dovecot;
+use crate::site::mta::Mta as _;
+use crate::site::store::Store as _;
 
 /// Refused only when the store has the message: for her alone, who has no room for it.
 pub fn over_quota_with_it() {

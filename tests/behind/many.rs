@@ -3,6 +3,7 @@
 use super::{Mail, SENDER, Store};
 use crate::seal_support::stored::Stored;
 use crate::site::canary::Canaries;
+use crate::site::mta::Mta as _;
 use encodify::base64::STANDARD as BASE64;
 use std::collections::HashSet;
 use std::fmt::Write as _;

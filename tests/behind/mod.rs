@@ -11,118 +11,15 @@ pub mod parameters;
 pub mod recipients;
 
 use crate::site::Site;
-use crate::site::cyrus::Cyrus;
-use crate::site::dovecot::Dovecot;
 use crate::site::hook::Hook;
+use crate::site::mta::Mta;
 use crate::site::postfix::{Hop, Postfix};
-use std::path::PathBuf;
+
+pub use crate::site::mta::SENDER;
+pub use crate::site::store::Store;
 
 pub const ALICE: &str = "alice@example.org";
 pub const BOB: &str = "bob@example.org";
-/// Whom every [`SENDER`] of these tests writes as.
-pub const SENDER: &str = "sender@example.net";
-
-/// What the scenarios ask of a store.
-pub trait Store {
-    fn open(site: &Site, names: &[&str]) -> Self;
-    /// The same, but messages with one Message-ID and Date are not taken for one.
-    fn open_with_duplicates(site: &Site, names: &[&str]) -> Self;
-    fn socket(&self) -> PathBuf;
-    fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>>;
-    /// A folder that mail can be addressed to.
-    fn add_folder(&self, user: &str, name: &str);
-    /// The user, who has a message already, is over quota from now on.
-    fn fill_up(&self, user: &str);
-    fn make_room(&self, user: &str);
-    fn pause(&mut self);
-    fn go_on(&mut self, site: &Site);
-
-    /// As `[lmtp] backend` has it.
-    fn address(&self) -> String {
-        format!("unix:{}", self.socket().display())
-    }
-
-    fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
-        self.stored(user, "INBOX")
-    }
-}
-
-impl Store for Cyrus {
-    fn open(site: &Site, names: &[&str]) -> Self {
-        Self::start(site, names)
-    }
-
-    fn open_with_duplicates(site: &Site, names: &[&str]) -> Self {
-        let off = "duplicatesuppression: no".to_owned();
-        Self::start_changed(site, names, &[("duplicatesuppression: yes", off)])
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.lmtp_socket()
-    }
-
-    fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>> {
-        self.mailbox(user, mailbox)
-    }
-
-    fn add_folder(&self, user: &str, name: &str) {
-        Self::add_folder(self, user, name);
-    }
-
-    fn fill_up(&self, user: &str) {
-        self.limit(user, 0);
-    }
-
-    fn make_room(&self, user: &str) {
-        self.unlimit(user);
-    }
-
-    fn pause(&mut self) {
-        self.down();
-    }
-
-    fn go_on(&mut self, site: &Site) {
-        self.up(site);
-    }
-}
-
-impl Store for Dovecot {
-    fn open(site: &Site, names: &[&str]) -> Self {
-        Self::start(site, names)
-    }
-
-    fn open_with_duplicates(site: &Site, names: &[&str]) -> Self {
-        Self::start(site, names)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.lmtp_socket()
-    }
-
-    fn stored(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>> {
-        self.mailbox(user, mailbox)
-    }
-
-    fn add_folder(&self, user: &str, name: &str) {
-        self.add_mailbox(user, name);
-    }
-
-    fn fill_up(&self, user: &str) {
-        self.limit(user, 1);
-    }
-
-    fn make_room(&self, user: &str) {
-        self.unlimit(user);
-    }
-
-    fn pause(&mut self) {
-        self.down();
-    }
-
-    fn go_on(&mut self, site: &Site) {
-        self.up(site);
-    }
-}
 
 /// A whole site: Postfix, nightsafe, the store. What was started last ends first.
 pub struct Mail<S> {
@@ -157,7 +54,7 @@ impl<S: Store> Mail<S> {
 
     /// What the user's messages in a mailbox were before they were sealed.
     pub fn unsealed(&self, user: &str, mailbox: &str) -> Vec<Vec<u8>> {
-        let stored = self.store.stored(user, mailbox);
+        let stored = self.store.mailbox(user, mailbox);
         stored.iter().map(|message| self.site.unseal(user, message)).collect()
     }
 

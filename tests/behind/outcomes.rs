@@ -3,6 +3,7 @@
 use super::{ALICE, BOB, Mail, SENDER, Store};
 use crate::site::canary::Canaries;
 use crate::site::fault::{Unmounted, Unreadable};
+use crate::site::mta::Mta as _;
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub fn over_quota<S: Store>() {
     mail.send(ALICE, &before.message(), "sent", "2.");
     mail.store.fill_up("alice");
     mail.send(ALICE, &full.message(), "bounced", "5.2.2");
-    mail.store.make_room("alice");
+    mail.store.unlimit("alice");
     mail.send(ALICE, &after.message(), "sent", "2.");
     mail.postfix.wait_until_empty();
     mail.must_have("alice", &[&before.message(), &after.message()]);
@@ -156,10 +157,10 @@ pub fn servers_away<S: Store>() {
     let [first, store, hook] = ["first", "store", "hook"].map(Canaries::new);
     mail.send(ALICE, &first.message(), "sent", "2.");
 
-    mail.store.pause();
+    mail.store.down();
     let id = mail.send(ALICE, &store.message(), "deferred", "4.");
     assert_eq!(mail.site.leaks(&store), []);
-    mail.store.go_on(&mail.site);
+    mail.store.up(&mail.site);
     mail.postfix.retry(&id).must_be("sent", "2.0.0");
 
     mail.hook.kill();

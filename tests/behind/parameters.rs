@@ -4,6 +4,7 @@ use super::{ALICE, BOB, SENDER, Store};
 use crate::site::Site;
 use crate::site::canary::Canaries;
 use crate::site::hook::Hook;
+use crate::site::mta::Mta as _;
 use crate::site::postfix::{Hop, Postfix};
 use crate::site::relay::Relay;
 
@@ -12,7 +13,7 @@ use crate::site::relay::Relay;
 pub fn of_mail<S: Store>(knows_size: bool) {
     let site = Site::with_users(&["alice"]);
     let store = S::open(&site, &["alice", "bob"]);
-    let relay = Relay::start(site.join("relay"), &store.socket());
+    let relay = Relay::start(site.join("relay"), &store.lmtp_socket());
     let backend = format!("unix:{}", relay.socket.display());
     let hook = Hook::start_with(&site, &backend, "[delivery]\nunenrolled = \"pass\"");
     let offered = hook.client().good("LHLO client.example.net");

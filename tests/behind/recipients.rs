@@ -2,6 +2,7 @@
 
 use super::{ALICE, BOB, Mail, SENDER, Store};
 use crate::site::canary::Canaries;
+use crate::site::mta::Mta as _;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -57,7 +58,7 @@ pub fn each_his_own_answer<S: Store>() {
     for user in ["alice", "carol", "dave"] {
         mail.must_have(user, &[&canaries.message()]);
     }
-    mail.store.make_room("bob");
+    mail.store.unlimit("bob");
     mail.must_have("bob", &[&before.message()]);
     assert_eq!(mail.site.leaks_with_queue(&canaries), []);
 }

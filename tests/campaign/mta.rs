@@ -11,6 +11,7 @@ use super::sender::{Counts, DELIVERIES, HITS, SENDER, STRIKES};
 use super::store::Kind;
 use super::verdict;
 use super::world::{Fault, World};
+use crate::site::mta::Mta as _;
 use crate::site::postfix::{Hop, Postfix};
 use crate::site::process::PATIENCE;
 

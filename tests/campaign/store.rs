@@ -7,6 +7,7 @@ use crate::site::Site;
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
 use crate::site::process::{named_in_group, signal};
+use crate::site::store;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -63,37 +64,39 @@ impl Store {
         }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    fn server(&self) -> &dyn store::Store {
         match self {
-            Self::Cyrus(cyrus) => cyrus.lmtp_socket(),
-            Self::Dovecot(dovecot) => dovecot.lmtp_socket(),
+            Self::Cyrus(cyrus) => cyrus,
+            Self::Dovecot(dovecot) => dovecot,
         }
+    }
+
+    fn server_mut(&mut self) -> &mut dyn store::Store {
+        match self {
+            Self::Cyrus(cyrus) => cyrus,
+            Self::Dovecot(dovecot) => dovecot,
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.server().lmtp_socket()
     }
 
     /// All of it is killed at once.
     pub fn kill(&mut self) {
-        match self {
-            Self::Cyrus(cyrus) => cyrus.kill(),
-            Self::Dovecot(dovecot) => {
-                dovecot.kill();
-                USERS.iter().for_each(|user| remove_nameless_locks(&dovecot.maildir(user)));
-            }
+        self.server_mut().kill();
+        if let Self::Dovecot(dovecot) = self {
+            USERS.iter().for_each(|user| remove_nameless_locks(&dovecot.maildir(user)));
         }
     }
 
     pub fn up(&mut self, site: &Site) {
-        match self {
-            Self::Cyrus(cyrus) => cyrus.up(site),
-            Self::Dovecot(dovecot) => dovecot.up(site),
-        }
+        self.server_mut().up(site);
     }
 
     /// Sends a signal to every process that takes mail; says to how many.
     pub fn signal_lmtpd(&self, what: Signal) -> usize {
-        let group = match self {
-            Self::Cyrus(cyrus) => cyrus.group(),
-            Self::Dovecot(dovecot) => dovecot.group(),
-        };
+        let group = self.server().group();
         let processes = named_in_group(self.kind().lmtpd(), group);
         for process in &processes {
             signal(*process, what);
@@ -103,10 +106,7 @@ impl Store {
 
     /// All messages of the user as they are stored.
     pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
-        match self {
-            Self::Cyrus(cyrus) => cyrus.inbox(user),
-            Self::Dovecot(dovecot) => dovecot.inbox(user),
-        }
+        self.server().inbox(user)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::imap::Imap;
 use super::process::{Server, free_port, wait_for};
+use super::store::Store;
 use super::users::{group, users};
 use super::{Site, config, mode, password, sasl_plugins, server_file, server_libraries};
 use std::fs;
@@ -101,47 +102,6 @@ impl Cyrus {
         cyrus
     }
 
-    /// Starts the server, again if [`Cyrus::down`] stopped it.
-    pub fn up(&mut self, site: &Site) {
-        let mut command = site.command(server_file("/usr/lib/cyrus/bin/master"));
-        command
-            .args(["-C", self.at("imapd.conf").as_str(), "-M", &self.at("cyrus.conf")])
-            .args(["-p", &self.at("run/master.pid"), "-L", &self.at("log/master")])
-            .env("LD_LIBRARY_PATH", server_libraries())
-            .env("SASL_PATH", sasl_plugins())
-            .current_dir(&self.folder)
-            // Cyrus ends by a signal to its whole process group: not to other tests' servers.
-            .process_group(0)
-            .stdin(Stdio::null());
-        let mut master = Server::start(&mut command);
-        let said = || site.system_log();
-        wait_for("Cyrus to listen", said, || {
-            assert!(master.is_running(), "Cyrus ended: {}", said());
-            UnixStream::connect(self.lmtp_socket()).ok()?;
-            Imap::connect(self.port)
-        });
-        self.master = Some(master);
-    }
-
-    /// Stops the server. Its sockets refuse afterwards.
-    pub fn down(&mut self) {
-        self.master = None;
-    }
-
-    /// Kills all of the server, in whatever it is doing.
-    pub fn kill(&mut self) {
-        self.master.take().expect("it is up").kill_group();
-    }
-
-    /// The process group of the running server.
-    pub fn group(&self) -> u32 {
-        self.master.as_ref().expect("it is up").id()
-    }
-
-    pub fn lmtp_socket(&self) -> PathBuf {
-        self.folder.join("run/socket/lmtp")
-    }
-
     fn at(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
@@ -164,36 +124,81 @@ impl Cyrus {
         self.admin().command(&format!("CREATE user/{user}"));
     }
 
-    /// At most this many KiB in all of the user's mailboxes.
-    pub fn limit(&self, user: &str, kib: u32) {
-        self.admin().command(&format!("SETQUOTA user/{user} (STORAGE {kib})"));
+    fn admin(&self) -> Imap {
+        self.login(ADMIN)
     }
 
-    /// No limit any more.
-    pub fn unlimit(&self, user: &str) {
-        self.admin().command(&format!("SETQUOTA user/{user} ()"));
+    /// Whether a client with this password gets in.
+    pub fn lets_in(&self, user: &str, password: &str) -> bool {
+        let mut client = Imap::connect(self.port).expect("Cyrus greets");
+        client.try_command(&format!("LOGIN {user} \"{password}\"")).is_ok()
+    }
+}
+
+impl Store for Cyrus {
+    fn open(site: &Site, names: &[&str]) -> Self {
+        Self::start(site, names)
     }
 
-    /// A folder that the user may not have yet, and that mail can be addressed to: whoever delivers
-    /// with a detail is nobody in particular, so anybody must have the right to post.
-    pub fn add_folder(&self, user: &str, name: &str) {
+    fn open_with_duplicates(site: &Site, names: &[&str]) -> Self {
+        let off = "duplicatesuppression: no".to_owned();
+        Self::start_changed(site, names, &[("duplicatesuppression: yes", off)])
+    }
+
+    fn up(&mut self, site: &Site) {
+        let mut command = site.command(server_file("/usr/lib/cyrus/bin/master"));
+        command
+            .args(["-C", self.at("imapd.conf").as_str(), "-M", &self.at("cyrus.conf")])
+            .args(["-p", &self.at("run/master.pid"), "-L", &self.at("log/master")])
+            .env("LD_LIBRARY_PATH", server_libraries())
+            .env("SASL_PATH", sasl_plugins())
+            .current_dir(&self.folder)
+            // Cyrus ends by a signal to its whole process group: not to other tests' servers.
+            .process_group(0)
+            .stdin(Stdio::null());
+        let mut master = Server::start(&mut command);
+        let said = || site.system_log();
+        wait_for("Cyrus to listen", said, || {
+            assert!(master.is_running(), "Cyrus ended: {}", said());
+            UnixStream::connect(self.lmtp_socket()).ok()?;
+            Imap::connect(self.port)
+        });
+        self.master = Some(master);
+    }
+
+    fn server(&self) -> Option<&Server> {
+        self.master.as_ref()
+    }
+
+    fn take_server(&mut self) -> Option<Server> {
+        self.master.take()
+    }
+
+    fn lmtp_socket(&self) -> PathBuf {
+        self.folder.join("run/socket/lmtp")
+    }
+
+    fn imap_port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whoever delivers with a detail is nobody in particular, so anybody must have the right to post.
+    fn add_folder(&self, user: &str, name: &str) {
         let mut admin = self.admin();
         admin.command(&format!("CREATE user/{user}/{name}"));
         admin.command(&format!("SETACL user/{user}/{name} anyone p"));
     }
 
-    fn admin(&self) -> Imap {
-        Imap::login(self.port, ADMIN, &password(ADMIN))
+    fn limit(&self, user: &str, kib: u32) {
+        self.admin().command(&format!("SETQUOTA user/{user} (STORAGE {kib})"));
     }
 
-    /// All messages of the user's inbox as they are stored, oldest first.
-    pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
-        self.mailbox(user, "INBOX")
+    fn unlimit(&self, user: &str) {
+        self.admin().command(&format!("SETQUOTA user/{user} ()"));
     }
 
-    /// The same for any mailbox.
-    pub fn mailbox(&self, user: &str, name: &str) -> Vec<Vec<u8>> {
-        Imap::login(self.port, user, &password(user)).messages(name)
+    fn fill_up(&self, user: &str) {
+        self.limit(user, 0);
     }
 }
 

@@ -1,7 +1,9 @@
 //! A real Dovecot with the file of `examples/dovecot`.
 
 use super::imap::Imap;
+use super::pam::Pam;
 use super::process::{Server, free_port, wait_for};
+use super::store::Store;
 use super::users::users;
 use super::{Site, config, mode, password, success, unpacked};
 use std::fs;
@@ -17,6 +19,8 @@ use std::time::Duration;
 pub struct Dovecot {
     folder: PathBuf,
     port: u16,
+    /// What is laid over `/etc`.
+    etc: Option<PathBuf>,
     master: Option<Server>,
 }
 
@@ -55,11 +59,29 @@ impl Dovecot {
         dovecot
     }
 
+    /// The same which has PAM check passwords, with the site's own `/etc`.
+    pub fn start_pam(site: &Site, names: &[&str], pam: &Pam<'_>) -> Self {
+        let begin = "passdb {\n  driver = passwd-file\n  args = ";
+        // Comments stand on lines of their own; what was there becomes one.
+        let changes = [(begin, "passdb {\n  driver = pam\n  args = dovecot\n#".to_owned())];
+        Self::start_in(site, names, &changes, "", Some(pam.etc()))
+    }
+
     fn start_changed(
         site: &Site,
         names: &[&str],
         changes: &[(&'static str, String)],
         extra: &str,
+    ) -> Self {
+        Self::start_in(site, names, changes, extra, None)
+    }
+
+    fn start_in(
+        site: &Site,
+        names: &[&str],
+        changes: &[(&'static str, String)],
+        extra: &str,
+        etc: Option<&Path>,
     ) -> Self {
         let folder = site.join("dovecot");
         let port = free_port();
@@ -74,52 +96,17 @@ impl Dovecot {
         replacements.extend_from_slice(changes);
         let content = config::example("dovecot/dovecot.conf", &replacements) + extra;
         fs::write(folder.join("dovecot.conf"), content).unwrap();
-        let mut dovecot = Self { folder, port, master: None };
+        let etc = etc.map(Path::to_owned);
+        let mut dovecot = Self { folder, port, etc, master: None };
         dovecot.write_users(names.iter().map(|name| user_line(name, "")));
         dovecot.up(site);
         dovecot
     }
 
-    /// Starts the server, again if [`Dovecot::down`] stopped it.
-    pub fn up(&mut self, site: &Site) {
-        let mut command = unpacked::command(site, None, "/usr/sbin/dovecot");
-        command
-            .arg("-F")
-            .args(["-c", &self.at("dovecot.conf")])
-            // A signal that it sends to its whole group must not reach other tests' servers.
-            .process_group(0)
-            .stdin(Stdio::null());
-        let mut master = Server::start(&mut command);
-        let said = || site.system_log();
-        wait_for("Dovecot to listen", said, || {
-            assert!(master.is_running(), "Dovecot ended: {}", said());
-            UnixStream::connect(self.lmtp_socket()).ok()?;
-            Imap::connect(self.port)
-        });
-        self.master = Some(master);
-    }
-
-    /// Stops the server. Its sockets refuse afterwards.
-    pub fn down(&mut self) {
-        self.master = None;
-    }
-
-    /// Kills all of the server, in whatever it is doing.
-    pub fn kill(&mut self) {
-        self.master.take().expect("it is up").kill_group();
-    }
-
-    /// The process group of the running server.
-    pub fn group(&self) -> u32 {
-        self.master.as_ref().expect("it is up").id()
-    }
-
-    pub fn lmtp_socket(&self) -> PathBuf {
-        self.folder.join("run/lmtp")
-    }
-
-    pub fn imap_port(&self) -> u16 {
-        self.port
+    /// Whether a client with this password gets in.
+    pub fn lets_in(&self, user: &str, password: &str) -> bool {
+        let mut client = Imap::connect(self.port).expect("Dovecot greets");
+        client.try_command(&format!("LOGIN {user} \"{password}\"")).is_ok()
     }
 
     /// Where a user's mail lies.
@@ -129,16 +116,6 @@ impl Dovecot {
 
     fn at(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
-    }
-
-    /// At most this many KiB in all of the user's mailboxes.
-    pub fn limit(&self, user: &str, kib: u32) {
-        self.set_fields(user, &format!("userdb_quota_rule=*:storage={kib}K"));
-    }
-
-    /// No limit any more.
-    pub fn unlimit(&self, user: &str) {
-        self.set_fields(user, "");
     }
 
     fn set_fields(&self, user: &str, fields: &str) {
@@ -170,24 +147,65 @@ impl Dovecot {
             .stdin(Stdio::null());
         success(&command.output().unwrap());
     }
+}
 
-    /// A folder that the user may not have yet.
-    pub fn add_mailbox(&self, user: &str, name: &str) {
+impl Store for Dovecot {
+    fn open(site: &Site, names: &[&str]) -> Self {
+        Self::start(site, names)
+    }
+
+    fn open_with_duplicates(site: &Site, names: &[&str]) -> Self {
+        Self::start(site, names)
+    }
+
+    fn up(&mut self, site: &Site) {
+        let mut command = unpacked::command(site, self.etc.as_deref(), "/usr/sbin/dovecot");
+        command
+            .arg("-F")
+            .args(["-c", &self.at("dovecot.conf")])
+            // A signal that it sends to its whole group must not reach other tests' servers.
+            .process_group(0)
+            .stdin(Stdio::null());
+        let mut master = Server::start(&mut command);
+        let said = || site.system_log();
+        wait_for("Dovecot to listen", said, || {
+            assert!(master.is_running(), "Dovecot ended: {}", said());
+            UnixStream::connect(self.lmtp_socket()).ok()?;
+            Imap::connect(self.port)
+        });
+        self.master = Some(master);
+    }
+
+    fn server(&self) -> Option<&Server> {
+        self.master.as_ref()
+    }
+
+    fn take_server(&mut self) -> Option<Server> {
+        self.master.take()
+    }
+
+    fn lmtp_socket(&self) -> PathBuf {
+        self.folder.join("run/lmtp")
+    }
+
+    fn imap_port(&self) -> u16 {
+        self.port
+    }
+
+    fn add_folder(&self, user: &str, name: &str) {
         self.login(user).command(&format!("CREATE \"{name}\""));
     }
 
-    /// All messages of the user's inbox as they are stored, oldest first.
-    pub fn inbox(&self, user: &str) -> Vec<Vec<u8>> {
-        self.mailbox(user, "INBOX")
+    fn limit(&self, user: &str, kib: u32) {
+        self.set_fields(user, &format!("userdb_quota_rule=*:storage={kib}K"));
     }
 
-    /// The same for any mailbox.
-    pub fn mailbox(&self, user: &str, name: &str) -> Vec<Vec<u8>> {
-        self.login(user).messages(name)
+    fn unlimit(&self, user: &str) {
+        self.set_fields(user, "");
     }
 
-    fn login(&self, user: &str) -> Imap {
-        Imap::login(self.port, user, &password(user))
+    fn fill_up(&self, user: &str) {
+        self.limit(user, 1);
     }
 }
 

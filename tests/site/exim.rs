@@ -1,10 +1,10 @@
 //! A real Exim with the file of `examples/exim`, and what its log says of each delivery.
 
-use super::postfix::Attempt;
+use super::mta::{Attempt, Mta};
 use super::process::{Server, free_port, wait_for};
 use super::system_log::read;
 use super::users::{User, users};
-use super::{Site, config, mode, smtp, unpacked};
+use super::{Site, config, mode, unpacked};
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::chown;
@@ -67,30 +67,6 @@ impl Exim {
         Self { folder, port, _daemon: daemon }
     }
 
-    /// Hands in a message for one or more recipients; gives its id.
-    pub fn submit(&self, recipients: &[&str], message: &[u8]) -> String {
-        smtp::submit(self.port, "sender@example.net", recipients, message)
-    }
-
-    pub fn log(&self) -> String {
-        logs(&self.folder)
-    }
-
-    /// All attempts to deliver this message so far, oldest first.
-    pub fn attempts(&self, id: &str) -> Vec<Attempt> {
-        let mark = format!(" {id} ");
-        self.log().lines().filter_map(|line| attempt(line.split_once(&mark)?.1)).collect()
-    }
-
-    /// Waits for the attempt of this number, counted from 1 over all recipients.
-    pub fn attempt(&self, id: &str, number: usize) -> Attempt {
-        wait_for(
-            "an attempt to deliver",
-            || self.log(),
-            || self.attempts(id).get(number - 1).cloned(),
-        )
-    }
-
     /// Tries again, now, and gives what comes of it.
     pub fn retry(&self, site: &Site, id: &str) -> Attempt {
         let before = self.attempts(id).len();
@@ -104,17 +80,26 @@ impl Exim {
             },
         )
     }
+}
 
-    /// The ids of the messages in the queue.
-    pub fn queued(&self) -> Vec<String> {
+impl Mta for Exim {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn log(&self) -> String {
+        logs(&self.folder)
+    }
+
+    fn attempts(&self, id: &str) -> Vec<Attempt> {
+        let mark = format!(" {id} ");
+        self.log().lines().filter_map(|line| attempt(line.split_once(&mark)?.1)).collect()
+    }
+
+    fn queued(&self) -> Vec<String> {
         let files = fs::read_dir(self.folder.join("spool/input")).into_iter().flatten().flatten();
         let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
         names.filter_map(|name| Some(name.strip_suffix("-H")?.to_owned())).collect()
-    }
-
-    /// Waits until nothing is in the queue, not even a bounce.
-    pub fn wait_until_empty(&self) {
-        wait_for("an empty queue", || self.log(), || self.queued().is_empty().then_some(()));
     }
 }
 

@@ -29,6 +29,11 @@ impl Imap {
 
     /// Runs a command that must succeed, and gives the literals of its answer.
     pub fn command(&mut self, command: &str) -> Vec<Vec<u8>> {
+        self.try_command(command).unwrap_or_else(|result| panic!("{command:?}: {result}"))
+    }
+
+    /// The same with the answer of one that does not succeed.
+    pub fn try_command(&mut self, command: &str) -> Result<Vec<Vec<u8>>, String> {
         self.commands += 1;
         let tag = format!("t{}", self.commands);
         self.writer.write_all(format!("{tag} {command}\r\n").as_bytes()).unwrap();
@@ -43,8 +48,11 @@ impl Imap {
                 self.reader.read_exact(&mut content).unwrap();
                 literals.push(content);
             } else if let Some(result) = line.strip_prefix(&tag) {
-                assert!(result.starts_with(" OK"), "{command:?}: {result}");
-                return literals;
+                return if result.starts_with(" OK") {
+                    Ok(literals)
+                } else {
+                    Err(result.to_owned())
+                };
             }
         }
     }

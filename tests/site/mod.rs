@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod agent;
 pub mod canary;
 pub mod config;
 pub mod cyrus;
@@ -16,10 +17,16 @@ pub mod hook;
 pub mod imap;
 pub mod lmtp;
 pub mod maildir;
+pub mod module;
+pub mod mta;
+pub mod pam;
 pub mod postfix;
 pub mod process;
 pub mod relay;
+pub mod saslauthd;
 pub mod smtp;
+pub mod socket;
+pub mod store;
 pub mod system_log;
 pub mod unpacked;
 pub mod users;
@@ -99,6 +106,12 @@ impl Site {
             site.enroll(name);
         }
         site
+    }
+
+    /// Appends more tables to the configuration file, in place of those of an earlier call.
+    pub fn configure(&self, more: &str) {
+        let text = format!("{}\n{more}\n", self.configuration());
+        fs::write(self.join("etc/nightsafe.toml"), text).unwrap();
     }
 
     fn configuration(&self) -> String {

@@ -1,5 +1,6 @@
 //! A real Postfix with the transports of `examples/postfix`, and what its log says of each delivery.
 
+use super::mta::{Attempt, Mta};
 use super::process::{Server, free_port, wait_for};
 use super::system_log::read;
 use super::users::{group, users};
@@ -62,28 +63,6 @@ pub struct Postfix {
     master: Server,
 }
 
-/// One attempt to deliver a message to one recipient, as Postfix logged it.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    pub recipient: String,
-    /// `sent`, `deferred` or `bounced`.
-    pub status: String,
-    /// The enhanced status code, such as `4.3.0`.
-    pub dsn: String,
-    /// What is in the parentheses after it: the program's output.
-    pub text: String,
-}
-
-impl Attempt {
-    #[track_caller]
-    pub fn must_be(&self, status: &str, class: &str) {
-        assert!(
-            self.status == status && self.dsn.starts_with(class),
-            "not {status} {class}: {self:?}"
-        );
-    }
-}
-
 impl Postfix {
     pub fn start(site: &Site, hop: Hop) -> Self {
         Self::start_through(site, hop, "")
@@ -115,12 +94,7 @@ impl Postfix {
         Self { folder, port, master }
     }
 
-    /// Hands in a message for one or more recipients; gives its queue id.
-    pub fn submit(&self, recipients: &[&str], message: &[u8]) -> String {
-        smtp::submit(self.port, "sender@example.net", recipients, message)
-    }
-
-    /// The same with the null sender, like a bounce.
+    /// Hands in a message with the null sender, like a bounce; gives its queue id.
     pub fn submit_bounce(&self, recipient: &str, message: &[u8]) -> String {
         smtp::submit(self.port, "", &[recipient], message)
     }
@@ -136,25 +110,6 @@ impl Postfix {
             .status()
             .unwrap();
         assert!(status.success(), "postqueue -f: {status}");
-    }
-
-    pub fn log(&self) -> String {
-        read(&self.folder.join("log/mail.log"))
-    }
-
-    /// All attempts to deliver this message so far, oldest first.
-    pub fn attempts(&self, id: &str) -> Vec<Attempt> {
-        let mark = format!(": {id}: to=<");
-        self.log().lines().filter_map(|line| attempt(line.split_once(&mark)?.1)).collect()
-    }
-
-    /// Waits for the attempt of this number, counted from 1 over all recipients.
-    pub fn attempt(&self, id: &str, number: usize) -> Attempt {
-        wait_for(
-            "an attempt to deliver",
-            || self.log(),
-            || self.attempts(id).get(number - 1).cloned(),
-        )
     }
 
     /// Tries again and waits for what comes of it.
@@ -175,23 +130,32 @@ impl Postfix {
         );
     }
 
-    /// The ids of the messages in the queue.
-    pub fn queued(&self) -> Vec<String> {
-        ["maildrop", "incoming", "active", "deferred", "hold", "corrupt"]
-            .iter()
-            .flat_map(|name| self.queued_in(name))
-            .collect()
-    }
-
     fn queued_in(&self, name: &str) -> Vec<String> {
         let mut ids = Vec::new();
         files(&self.folder.join("queue").join(name), &mut ids);
         ids
     }
+}
 
-    /// Waits until nothing is in the queue, not even a bounce.
-    pub fn wait_until_empty(&self) {
-        wait_for("an empty queue", || self.log(), || self.queued().is_empty().then_some(()));
+impl Mta for Postfix {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn log(&self) -> String {
+        read(&self.folder.join("log/mail.log"))
+    }
+
+    fn attempts(&self, id: &str) -> Vec<Attempt> {
+        let mark = format!(": {id}: to=<");
+        self.log().lines().filter_map(|line| attempt(line.split_once(&mark)?.1)).collect()
+    }
+
+    fn queued(&self) -> Vec<String> {
+        ["maildrop", "incoming", "active", "deferred", "hold", "corrupt"]
+            .iter()
+            .flat_map(|name| self.queued_in(name))
+            .collect()
     }
 }
 

@@ -22,6 +22,11 @@ impl Server {
         Self { child }
     }
 
+    /// One that was started already.
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
     /// Waits for it to end by itself, or by a signal that it was sent.
     pub fn wait(&mut self) -> ExitStatus {
         let id = self.child.id();

@@ -32,6 +32,10 @@ pub struct Users {
     pub vmail: User,
     /// What `nightsafe deliver` runs as, on a real site `nightsafe`.
     pub delivery: User,
+    /// What `nightsafe agent` runs as, on a real site `nightsafe-agent`.
+    pub agent: User,
+    /// What webmail runs as.
+    pub web: User,
 }
 
 impl Users {
@@ -53,6 +57,8 @@ pub fn users() -> &'static Users {
         dovenull: user("news"),
         vmail: user("games"),
         delivery: user("proxy"),
+        agent: user("backup"),
+        web: user("www-data"),
     })
 }
 

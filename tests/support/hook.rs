@@ -41,7 +41,9 @@ impl Hook {
     /// The same of a command that may do other things first.
     #[track_caller]
     pub fn run(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
+            panic!("this test needs the program {:?}: {error}", command.get_program())
+        });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();

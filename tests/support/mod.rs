@@ -3,10 +3,12 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod agent;
 pub mod care;
 pub mod client;
 pub mod hook;
 pub mod lmtp;
+pub mod memory;
 pub mod trace;
 
 use std::ffi::OsStr;
@@ -105,6 +107,13 @@ pub fn finish(command: &mut Command, input: &[u8]) -> Ran {
         stdout: stdout.join().unwrap(),
         stderr: String::from_utf8_lossy(&stderr.join().unwrap()).into_owned(),
     }
+}
+
+/// The same command in a session of its own, where there is no terminal to ask at.
+pub fn without_terminal(command: &mut Command) -> Command {
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(command.get_program()).args(command.get_args());
+    alone
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {

@@ -195,6 +195,9 @@ impl Connection {
         self.say(&Reply::go_on());
         self.flush().await?;
         let begun = Instant::now();
+        if let Some(transaction) = &mut self.transaction {
+            transaction.get_ready();
+        }
         self.input.resize(DATA_BYTES);
         let mut reader = DataReader::default();
         while !reader.has_ended() {

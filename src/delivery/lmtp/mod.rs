@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! connection (I/O, limits) → line, command, data (what the client says) → transaction (one message)
-//!     → delivery (decide, seal) → next_hop::lmtp (the store) → outcome → reply
+//!     → delivering (its recipients) → delivery (decide, seal) → next_hop::lmtp (the store) → outcome
+//!     → reply
 //! ```
 //!
 //! The store is asked about each recipient before the client is answered, and its refusal wins. Then
@@ -13,6 +14,7 @@ mod clients;
 pub mod command;
 mod connection;
 pub mod data;
+mod delivering;
 mod incoming;
 mod input;
 mod memory;

@@ -12,6 +12,7 @@ use nightsafe::sys::socket::Address;
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
 use crate::site::process::{Server, free_port, wait_for};
+use crate::site::store::Store as _;
 use crate::site::{Site, mode, server_file, server_libraries};
 
 /// What stands behind nightsafe.

@@ -8,6 +8,7 @@ mod site;
 
 mod bench_site;
 mod load;
+mod relay;
 
 use std::path::Path;
 
@@ -83,24 +84,31 @@ fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: L
     println!();
 }
 
-/// How much is left of a store that does nothing, and where nightsafe's own time goes.
+/// How much is left of a store that does nothing, how much a relay leaves that does nothing either, and
+/// where nightsafe's own time goes.
 fn sink() {
     let rounds = rounds();
     for (name, store) in [("TCP", Store::TcpSink), ("Unix", Store::Sink)] {
         let bench = BenchSite::start(Path::new("/dev/shm"), store, 1);
+        let relay = matches!(store, Store::TcpSink).then(|| relay::start(&bench.store()));
         for (size, message) in MESSAGES {
             for sessions in [1, 4] {
                 let load = Load { message, sessions, count: 1000 * sessions, recipients: 1 };
-                let (mut direct, mut through) = (Vec::new(), Vec::new());
+                let (mut direct, mut through, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
                 for _ in 0..rounds {
                     direct.push(load.run(&bench.store(), &bench.user(0)));
                     through.push(load.run(&bench.hook(), &bench.user(0)));
+                    relayed.extend(relay.as_ref().map(|at| load.run(at, &bench.user(0))));
                 }
                 let (direct, through) = (median(direct), median(through));
                 let ratio = through / direct;
-                println!(
+                print!(
                     "smtp-sink {name:<5} {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}"
                 );
+                if !relayed.is_empty() {
+                    print!("   bare relay {:.2}", median(relayed) / direct);
+                }
+                println!();
             }
             steps(&bench, size, message);
         }

@@ -80,6 +80,8 @@ pub(in crate::delivery) struct Session {
     asked: Option<Vec<Recipient>>,
     /// Whether all its addresses are ASCII, so that MAIL did not say SMTPUTF8.
     is_ascii: bool,
+    /// Whether DATA is on its way, ahead of the letter.
+    is_data_sent: bool,
     /// Octets of the last letter on the wire.
     letter_octets: u64,
 }
@@ -102,7 +104,15 @@ impl Session {
             log_in(&mut wire, login).await?;
         }
         let server = server.clone();
-        Ok(Self { server, wire, offer, asked: None, is_ascii: true, letter_octets: 0 })
+        Ok(Self {
+            server,
+            wire,
+            offer,
+            asked: None,
+            is_ascii: true,
+            is_data_sent: false,
+            letter_octets: 0,
+        })
     }
 
     /// What the server offers.
@@ -141,6 +151,19 @@ impl Session {
         self.wire.expect("RCPT", 2, true).await?;
         if let Some(accepted) = &mut self.asked {
             accepted.push(recipient.clone());
+        }
+        Ok(())
+    }
+
+    /// Sends DATA where a letter for exactly these recipients is what comes next, so that the server gets
+    /// ready while it is made. After that nothing but the letter can be sent.
+    pub(in crate::delivery) async fn foresee(
+        &mut self,
+        recipients: &[Recipient],
+    ) -> Result<(), Problem> {
+        if self.asked.as_deref() == Some(recipients) && !self.is_data_sent {
+            self.is_data_sent = true;
+            self.wire.send("DATA", b"DATA\r\n", 1).await?;
         }
         Ok(())
     }
@@ -184,7 +207,8 @@ impl Session {
     ) -> Result<Answers, Problem> {
         let is_open = letter.sender().is_empty() && self.asked.as_deref() == Some(recipients);
         if is_open {
-            self.wire.send("DATA", b"DATA\r\n", 1).await?;
+            self.foresee(recipients).await?;
+            self.is_data_sent = false;
             return Ok(recipients.iter().map(|_| Ok(())).collect());
         }
         let mut commands: Vec<(Step, String)> = Vec::new();
@@ -268,6 +292,11 @@ impl Session {
     /// Whether the connection may be used again.
     pub(in crate::delivery) fn is_sound(&self) -> bool {
         self.wire.is_sound()
+    }
+
+    /// Whether it waits for a letter to exactly these recipients.
+    pub(in crate::delivery) fn waits_for(&self, recipients: &[Recipient]) -> bool {
+        self.is_data_sent && self.asked.as_deref() == Some(recipients) && !self.wire.is_broken()
     }
 
     /// Whether it is sound and no transaction is open.

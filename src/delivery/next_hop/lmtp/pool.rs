@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-use super::client::{Server, Session};
+use super::client::{Recipient, Server, Session};
 use super::offer::Offer;
 use super::reply::Problem;
 
@@ -166,6 +166,31 @@ impl Lease {
             None => self.pool.open().await?,
         };
         Ok(self.session.insert(session))
+    }
+
+    /// Tells the server that a letter for exactly these recipients comes next, if it was asked about
+    /// them. Whatever is in the way comes out at the hand-over.
+    pub(in crate::delivery) async fn foresee(&mut self, recipients: &[Recipient]) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.is_sound())
+            && session.foresee(recipients).await.is_err()
+        {
+            self.session = None;
+        }
+    }
+
+    /// The connection for a letter to `recipients`: the one on which the server waits for it, else as
+    /// [`Self::session`].
+    pub(in crate::delivery) async fn session_for(
+        &mut self,
+        recipients: &[Recipient],
+    ) -> Result<&mut Session, Problem> {
+        match self.session.take() {
+            Some(session) if session.waits_for(recipients) => Ok(self.session.insert(session)),
+            session => {
+                self.session = session;
+                self.session().await
+            }
+        }
     }
 
     /// Ends an open transaction.

@@ -46,6 +46,11 @@ impl Wire {
         !self.is_broken && self.owed == 0 && is_quiet()
     }
 
+    /// Whether something went wrong, so that nothing can be sent any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// What the server does next, nobody knows.
     pub(super) fn give_up(&mut self) {
         self.is_broken = true;

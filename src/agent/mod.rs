@@ -1,0 +1,215 @@
+//! The agent: one daemon that holds unlocked keys and gives out content keys, never a private key.
+//!
+//! Layer 4. [`protocol`] is what is said on its socket, [`client`] who asks.
+//!
+//! ```text
+//! connection (frames, limits) → requests (who may) → logins → turns, guesses, gate (who waits)
+//!     → lifecycle::login → vault (locked memory) ; recover → vault → content keys
+//! ```
+
+mod changes;
+pub mod client;
+mod connection;
+mod gate;
+mod guesses;
+pub mod identity;
+mod known;
+mod logins;
+mod metrics;
+mod passwords;
+pub mod protocol;
+mod requests;
+mod rights;
+pub mod runner;
+pub mod sandbox;
+mod server;
+mod tags;
+mod turns;
+mod vault;
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep_until;
+
+use crate::config;
+use crate::keys::files::KeyDirectory;
+use crate::keys::site_secrets::SiteSecrets;
+use crate::log;
+use crate::secret;
+use crate::sys::accounts;
+use crate::user::Canonical;
+
+use changes::Changes;
+use gate::Gate;
+use guesses::Guesses;
+use known::Known;
+use metrics::Metrics;
+use protocol::Reply;
+use rights::Rights;
+use tags::BootKey;
+use turns::Turns;
+use vault::{Times, Vault};
+
+pub use rights::UnknownUser;
+
+/// What a reload replaces.
+#[derive(Debug)]
+struct Current {
+    rules: Canonical,
+    rights: Rights,
+    settings: config::Agent,
+}
+
+impl Current {
+    fn new(settings: &config::Agent, rules: Canonical, users: &str) -> Result<Self, AgentProblem> {
+        let rights = Rights::new(&settings.allow, users).map_err(AgentProblem::Unknown)?;
+        Ok(Self { rules, rights, settings: settings.clone() })
+    }
+
+    fn times(&self) -> Times {
+        Times {
+            linger: Duration::from_secs(self.settings.linger),
+            lifetime: Duration::from_secs(self.settings.lifetime),
+        }
+    }
+}
+
+/// The daemon's state.
+#[derive(Debug)]
+pub struct Agent {
+    keys: KeyDirectory,
+    secrets: SiteSecrets,
+    current: RwLock<Arc<Current>>,
+    boot: BootKey,
+    vault: Arc<Vault>,
+    known: Known,
+    guesses: Arc<Guesses>,
+    gate: Gate,
+    turns: Turns,
+    changes: Changes,
+    metrics: Metrics,
+    /// Batches that are opened at a time: more would only take turns on the cores.
+    recoveries: Semaphore,
+    /// How long a login may wait.
+    patience: Duration,
+}
+
+impl Agent {
+    /// An agent that holds nobody's keys yet.
+    ///
+    /// # Errors
+    /// When the settings name nobody, or no memory can be locked.
+    pub fn new(
+        settings: &config::Agent,
+        rules: Canonical,
+        keys: KeyDirectory,
+        secrets: SiteSecrets,
+    ) -> Result<Arc<Self>, AgentProblem> {
+        let current = Current::new(settings, rules, &accounts::users())?;
+        let patience = Duration::from_secs(settings.wait_timeout);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Arc::new(Self {
+            boot: BootKey::generate().map_err(AgentProblem::Memory)?,
+            gate: Gate::new(settings.argon2_runs, settings.argon2_waiting, patience),
+            vault: Arc::new(Vault::new(current.times())),
+            current: RwLock::new(Arc::new(current)),
+            known: Known::default(),
+            guesses: Arc::default(),
+            turns: Turns::new(),
+            changes: Changes::default(),
+            metrics: Metrics::default(),
+            recoveries: Semaphore::new(cores),
+            patience,
+            keys,
+            secrets,
+        }))
+    }
+
+    /// Takes other settings and rules, with the local `users` of /etc/passwd as somebody read them. The
+    /// socket and the bounds of Argon2 stay as they were.
+    ///
+    /// # Errors
+    /// When the settings name nobody; everything stays as it was.
+    pub fn reload(
+        &self,
+        settings: &config::Agent,
+        rules: Canonical,
+        users: &str,
+    ) -> Result<(), AgentProblem> {
+        let current = Current::new(settings, rules, users)?;
+        self.vault.set_times(current.times());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is counted, as it is now.
+    pub fn metrics(&self) -> String {
+        self.metrics.text(self.vault.count(), self.gate.waiting())
+    }
+
+    /// The memory that all Argon2 runs together have at most, in octets.
+    pub fn argon2_bound(&self) -> u64 {
+        self.gate.bound()
+    }
+
+    /// Runs what reads files or computes for long, away from the connections. What it leaves on its
+    /// stack is overwritten.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Reply> + Send + 'static,
+    ) -> Result<T, Reply> {
+        let agent = Arc::clone(self);
+        let worked = tokio::task::spawn_blocking(move || {
+            let done = work(&agent);
+            secret::scrub_stack();
+            done
+        });
+        let panicked = || Reply::Unavailable { reason: "internal error".to_owned() };
+        worked.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Wipes keys whose time has come, for as long as it is polled.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let now = Instant::now();
+            let (ended, next) = self.vault.sweep(now);
+            for user in &ended {
+                log::agent_locked(user, "nobody reads any more, or the password is due again");
+            }
+            self.changes.sweep(now);
+            let next = next.unwrap_or(now + Duration::from_secs(60));
+            tokio::select! {
+                () = sleep_until(next.min(now + Duration::from_secs(60)).into()) => {}
+                () = self.vault.changed() => {}
+            }
+        }
+    }
+}
+
+/// Why there is no agent.
+#[derive(Debug)]
+pub enum AgentProblem {
+    /// A setting names nobody.
+    Unknown(UnknownUser),
+    /// No memory can be locked.
+    Memory(io::Error),
+}
+
+impl fmt::Display for AgentProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(problem) => problem.fmt(f),
+            Self::Memory(cause) => write!(f, "no memory can be locked: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for AgentProblem {}
