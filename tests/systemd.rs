@@ -85,16 +85,18 @@ fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
     }
 }
 
-/// Without its keys the service does not begin. systemd gives such a one up after five times, and
-/// closes its socket, unless it is told not to.
+/// Without the keys neither begins. systemd gives such a one up after five times, and closes its
+/// socket, unless it is told not to.
 #[test]
-fn the_service_is_never_given_up() {
-    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
-    assert_eq!(setting(&text, "StartLimitIntervalSec"), "0");
-    assert_eq!(setting(&text, "Restart"), "always");
-    // Why it does not begin must be seen, and would go where the output goes.
-    assert_eq!(setting(&text, "StandardOutput"), "null");
-    assert_eq!(setting(&text, "StandardError"), "journal");
+fn no_service_is_given_up() {
+    for name in ["nightsafe-lmtp.service", "nightsafe-agent.service"] {
+        let text = fs::read_to_string(unit(name)).unwrap();
+        assert_eq!(setting(&text, "StartLimitIntervalSec"), "0", "{name}");
+        assert_eq!(setting(&text, "Restart"), "always", "{name}");
+        // Why it does not begin must be seen, and would go where the output goes.
+        assert_eq!(setting(&text, "StandardOutput"), "null", "{name}");
+        assert_eq!(setting(&text, "StandardError"), "journal", "{name}");
+    }
 }
 
 /// The system calls that a group such as `@system-service` stands for.
