@@ -99,6 +99,20 @@ fn no_service_is_given_up() {
     }
 }
 
+/// The kernel ends the service, and systemd stops it, no sooner than the defaults of nightsafe.toml want.
+#[test]
+fn the_unit_has_room_for_the_defaults() {
+    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    let lmtp = Config::default().lmtp;
+    let mebibytes = setting(&text, "MemoryMax").strip_suffix('M').unwrap();
+    assert!(mebibytes.parse::<u64>().unwrap() >= (lmtp.memory_bytes >> 20) + 64);
+    let seconds: u64 = setting(&text, "TimeoutStopSec").parse().unwrap();
+    assert!(seconds > lmtp.stop_timeout);
+    // A socket for each client and for each connection to the store, and a few more.
+    let files: usize = setting(&text, "LimitNOFILE").parse().unwrap();
+    assert!(files > lmtp.connections + lmtp.backend_connections + 100);
+}
+
 /// The system calls that a group such as `@system-service` stands for.
 fn group(name: &str) -> BTreeSet<String> {
     let output = systemd_analyze(&["syscall-filter", name]);
