@@ -60,6 +60,17 @@ fn an_mta_waits_for_longer_than_nightsafe_waits_for_the_store() {
     assert!(minutes.parse::<u64>().unwrap() * 60 > longest);
 }
 
+/// RFC 5321 section 4.5.3.2 has a least time for each of them, as client and as server.
+#[test]
+fn nobody_is_hurried() {
+    let lmtp = Config::default().lmtp;
+    const MINUTE: u64 = 60;
+    assert!(lmtp.backend_reply_timeout >= 5 * MINUTE, "greeting, MAIL, RCPT");
+    assert!(lmtp.backend_data_timeout >= 10 * MINUTE, "the reply to the end of the data");
+    assert!(lmtp.command_timeout >= 5 * MINUTE, "the next command");
+    assert!(lmtp.data_timeout >= 3 * MINUTE, "a piece of a message");
+}
+
 #[test]
 fn they_name_the_same_sockets() {
     let lmtp = Config::default().lmtp;

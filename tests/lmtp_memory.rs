@@ -79,6 +79,15 @@ fn until_taken(
     }
 }
 
+/// What is at hand for whoever comes costs little.
+#[test]
+fn an_idle_process_is_small() {
+    let hooked = Hooked::new(Vec::new());
+    drop(hooked.client());
+    let held = hooked.hook.kilobytes("VmRSS");
+    assert!(held <= 12 << 10, "{held} KiB");
+}
+
 /// Twenty at once of the largest there may be, with a budget for three of them.
 #[test]
 fn twenty_large_messages_at_once() {

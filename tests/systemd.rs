@@ -85,16 +85,32 @@ fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
     }
 }
 
-/// Without its keys the service does not begin. systemd gives such a one up after five times, and
-/// closes its socket, unless it is told not to.
+/// Without the keys neither begins. systemd gives such a one up after five times, and closes its
+/// socket, unless it is told not to.
 #[test]
-fn the_service_is_never_given_up() {
+fn no_service_is_given_up() {
+    for name in ["nightsafe-lmtp.service", "nightsafe-agent.service"] {
+        let text = fs::read_to_string(unit(name)).unwrap();
+        assert_eq!(setting(&text, "StartLimitIntervalSec"), "0", "{name}");
+        assert_eq!(setting(&text, "Restart"), "always", "{name}");
+        // Why it does not begin must be seen, and would go where the output goes.
+        assert_eq!(setting(&text, "StandardOutput"), "null", "{name}");
+        assert_eq!(setting(&text, "StandardError"), "journal", "{name}");
+    }
+}
+
+/// The kernel ends the service, and systemd stops it, no sooner than the defaults of nightsafe.toml want.
+#[test]
+fn the_unit_has_room_for_the_defaults() {
     let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
-    assert_eq!(setting(&text, "StartLimitIntervalSec"), "0");
-    assert_eq!(setting(&text, "Restart"), "always");
-    // Why it does not begin must be seen, and would go where the output goes.
-    assert_eq!(setting(&text, "StandardOutput"), "null");
-    assert_eq!(setting(&text, "StandardError"), "journal");
+    let lmtp = Config::default().lmtp;
+    let mebibytes = setting(&text, "MemoryMax").strip_suffix('M').unwrap();
+    assert!(mebibytes.parse::<u64>().unwrap() >= (lmtp.memory_bytes >> 20) + 64);
+    let seconds: u64 = setting(&text, "TimeoutStopSec").parse().unwrap();
+    assert!(seconds > lmtp.stop_timeout);
+    // A socket for each client and for each connection to the store, and a few more.
+    let files: usize = setting(&text, "LimitNOFILE").parse().unwrap();
+    assert!(files > lmtp.connections + lmtp.backend_connections + 100);
 }
 
 /// The system calls that a group such as `@system-service` stands for.
