@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::{sleep, timeout};
 
+use crate::fault;
 use crate::keys::code::Code;
 use crate::keys::error::UnlockError;
 use crate::keys::files::DirectoryError;
@@ -179,6 +180,7 @@ impl Agent {
     ) -> Result<LoggedIn, Reply> {
         let (user, password) = (&attempt.user, attempt.password.expose());
         self.metrics.trials.inc();
+        fault::point("login");
         // Before there is anything to put in. A login may make one more.
         let no_memory = |cause| {
             let reason = format!("no more memory can be locked (LimitMEMLOCK): {cause}");
