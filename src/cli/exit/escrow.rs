@@ -50,7 +50,7 @@ impl From<RecoveryError> for Failure {
         match error {
             RecoveryError::Login(error) => error.into(),
             RecoveryError::NoSlot { on: true, .. } => failure
-                .hint("the user had not logged in since escrow is on: it takes a recovery code or the old password"),
+                .hint("the user has not logged in since escrow was turned on: it takes a recovery code or the old password"),
             RecoveryError::NoSlot { on: false, .. } => failure.hint(
                 "escrow is off ([keys] recovery_key): it takes a recovery code or the old password",
             ),
