@@ -253,3 +253,22 @@ fn what_runs_after_a_write_runs_outside_the_sandbox() {
     assert_eq!(agent.ask(&by_hand(ALICE, b"newer", false)), Reply::Wrong);
     unlocked(agent.ask(&by_hand(ALICE, b"new", false)));
 }
+
+#[test]
+fn connections_have_a_limit_and_a_place_is_free_again() {
+    let site = site_with("linger = 100000\nconnections = 3");
+    site.enroll(ALICE, b"pw").good();
+    let agent = Agent::start(&site);
+    let hold = || {
+        let mut client = agent.client();
+        client.ask(&confirmed(ALICE, b"pw", true)).map(|reply| (reply, client))
+    };
+    let mut held: Vec<_> = (0..3).map(|_| hold().unwrap()).collect();
+    assert!(held.iter().all(|(reply, _)| matches!(reply, Reply::Unlocked { .. })));
+    assert!(matches!(hold(), Err(ClientError::Ended(_))));
+    held.pop();
+    let end = std::time::Instant::now() + PATIENCE;
+    while hold().is_err() {
+        assert!(std::time::Instant::now() < end, "the place is never free");
+    }
+}
