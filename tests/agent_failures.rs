@@ -179,6 +179,10 @@ fn without_locked_memory_nobody_is_unlocked_and_login_goes_on() {
     };
     assert!(reason.contains("LimitMEMLOCK"), "{reason}");
     assert_eq!(ask(&Request::Lease { user: BOB, reader: None }), Reply::Locked);
+    let record = fs::read(site.private(BOB)).unwrap();
+    let stage = Request::Stage { user: BOB, old: Password(b"pw"), new: Password(b"new") };
+    assert!(matches!(ask(&stage), Reply::Unavailable { .. }));
+    assert_eq!(fs::read(site.private(BOB)).unwrap(), record);
     site.configure("", &settings(&site, &format!("user = \"{AGENT_UID}\"")));
     site.feed(["unlock", BOB, "--password-file", "-"], b"pw").fails(75, &["LimitMEMLOCK"]);
     mail_goes_on(&site);

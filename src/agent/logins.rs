@@ -182,10 +182,7 @@ impl Agent {
         self.metrics.trials.inc();
         fault::point("login");
         // Before there is anything to put in. A login may make one more.
-        let no_memory = |cause| {
-            let reason = format!("no more memory can be locked (LimitMEMLOCK): {cause}");
-            unavailable(user, &reason)
-        };
+        let no_memory = |cause| no_memory(user, &cause);
         let mut keys = Keys::reserve(facts.keys + 1).map_err(no_memory)?;
         let confirmed = attempt.confirmed;
         let done = login(&self.keys, user, password, &self.secrets, confirmed, clock::now());
@@ -266,6 +263,11 @@ pub(super) fn no_run(user: &User, problem: &NoRun) -> Reply {
             unavailable(user, &"the key record asks for more memory than [agent] argon2_runs allow")
         }
     }
+}
+
+/// There is nowhere to put a key that is never swapped.
+pub(super) fn no_memory(user: &User, cause: &std::io::Error) -> Reply {
+    unavailable(user, &format!("no more memory can be locked (LimitMEMLOCK): {cause}"))
 }
 
 /// Cannot be done; the postmaster is told why.

@@ -18,7 +18,8 @@
 //! while it is on its way.
 //!
 //! The agent's memory holds private keys while somebody reads, and a little longer: locked, left out of
-//! core dumps, wiped. What is staged for a password change holds the user's root key, ten minutes at most.
+//! core dumps, wiped. What is staged for a password change holds the user's root key in the same way, ten
+//! minutes at most.
 //! A password is there while it is tried; after that only a MAC of it, under a key that ends with the agent.
 //!
 //! Never claimed: hiding sizes, times, flags, folder names, the MTA's own queue and log; noticing that
