@@ -16,7 +16,8 @@
 //! A message's way out, from the mail store to its owner:
 //!
 //! ```text
-//! cli::unseal → seal::Outer → seal::Ring → lifecycle::unlock → seal::unseal → age → standard output
+//! cli::unseal → seal::Outer → seal::Ring ┬→ lifecycle::unlock ──────────────────────────┬→ seal::unseal → age → standard output
+//!                                        └→ agent::identity → agent::client ⇄ agent::vault ┘
 //! ```
 //!
 //! A key's way, from a password to the private key and back to rest:
@@ -31,6 +32,8 @@
 //!
 //! ```text
 //! libpam → pam::ffi → pam → agent::client ⇄ agent → lifecycle → keys
+//!                                             ↓
+//!                                        agent::vault → last lease → wiped
 //! ```
 //!
 //! The way back by the officers, where the site has a recovery key and the password is lost:
@@ -60,6 +63,7 @@
 //! * Nothing is reported as delivered before the next hop has it; what is not known is deferred.
 //! * Plaintext is never written to a file, and no secret to a log, an argument or the environment.
 //! * [`delivery`] can name no secret key, no key record and no secret of the site.
+//! * A private key never leaves [`agent`]'s vault: what goes out are content keys.
 //! * What takes a secret away from somebody makes new keys: no removed secret opens later mail.
 //! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only
 //!   [`log`] writes log lines, and [`pam`] those of its hosts; only [`cli`] and [`delivery::outcome`]

@@ -179,6 +179,10 @@ fn without_locked_memory_nobody_is_unlocked_and_login_goes_on() {
     };
     assert!(reason.contains("LimitMEMLOCK"), "{reason}");
     assert_eq!(ask(&Request::Lease { user: BOB, reader: None }), Reply::Locked);
+    let record = fs::read(site.private(BOB)).unwrap();
+    let stage = Request::Stage { user: BOB, old: Password(b"pw"), new: Password(b"new") };
+    assert!(matches!(ask(&stage), Reply::Unavailable { .. }));
+    assert_eq!(fs::read(site.private(BOB)).unwrap(), record);
     site.configure("", &settings(&site, &format!("user = \"{AGENT_UID}\"")));
     site.feed(["unlock", BOB, "--password-file", "-"], b"pw").fails(75, &["LimitMEMLOCK"]);
     mail_goes_on(&site);
@@ -252,4 +256,23 @@ fn what_runs_after_a_write_runs_outside_the_sandbox() {
     assert!(matches!(staged, Reply::Unavailable { .. }), "{staged:?}");
     assert_eq!(agent.ask(&by_hand(ALICE, b"newer", false)), Reply::Wrong);
     unlocked(agent.ask(&by_hand(ALICE, b"new", false)));
+}
+
+#[test]
+fn connections_have_a_limit_and_a_place_is_free_again() {
+    let site = site_with("linger = 100000\nconnections = 3");
+    site.enroll(ALICE, b"pw").good();
+    let agent = Agent::start(&site);
+    let hold = || {
+        let mut client = agent.client();
+        client.ask(&confirmed(ALICE, b"pw", true)).map(|reply| (reply, client))
+    };
+    let mut held: Vec<_> = (0..3).map(|_| hold().unwrap()).collect();
+    assert!(held.iter().all(|(reply, _)| matches!(reply, Reply::Unlocked { .. })));
+    assert!(matches!(hold(), Err(ClientError::Ended(_))));
+    held.pop();
+    let end = std::time::Instant::now() + PATIENCE;
+    while hold().is_err() {
+        assert!(std::time::Instant::now() < end, "the place is never free");
+    }
 }

@@ -1,11 +1,14 @@
 //! Password changes between "staged" and "committed": in memory only, by a name that cannot be guessed.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::keys::RootKey;
 use crate::lifecycle::passwd::Staged;
 use crate::secret;
+use crate::sys::memory::Locked;
 
 use super::protocol::ChangeId;
 
@@ -20,22 +23,47 @@ pub(super) struct Changes(Mutex<HashMap<ChangeId, Change>>);
 
 #[derive(Debug)]
 struct Change {
+    /// Without its root key.
     staged: Staged,
+    root: Root,
     by: u32,
     at: Instant,
 }
 
+/// Locked memory for the root key of a change.
+#[derive(Debug)]
+pub(super) struct Root(Locked);
+
+impl Root {
+    /// A place, before there is a key to put in.
+    ///
+    /// # Errors
+    /// Where no more memory can be locked.
+    pub(super) fn reserve() -> io::Result<Self> {
+        Locked::new(RootKey::LEN).map(Self)
+    }
+}
+
 impl Changes {
-    /// Keeps a change of the local user `by`; `None` when there are too many.
-    pub(super) fn keep(&self, staged: Staged, by: u32, now: Instant) -> Option<ChangeId> {
+    /// Keeps a change of the local user `by`, its root key at `root`.
+    ///
+    /// # Errors
+    /// The change itself, when there are too many.
+    pub(super) fn keep(
+        &self,
+        mut staged: Staged,
+        mut root: Root,
+        by: u32,
+        now: Instant,
+    ) -> Result<ChangeId, Staged> {
         let mut changes = self.changes();
         changes.retain(|_, change| now.duration_since(change.at) < PATIENCE);
-        if changes.len() >= MOST {
-            return None;
-        }
+        let place = root.0.expose_mut().first_chunk_mut();
+        let Some(place) = place.filter(|_| changes.len() < MOST) else { return Err(staged) };
+        staged.put_away(place);
         let id = secret::random_bytes();
-        changes.insert(id, Change { staged, by, at: now });
-        Some(id)
+        changes.insert(id, Change { staged, root, by, at: now });
+        Ok(id)
     }
 
     /// Takes a change out, if it is of the local user `by`.
@@ -45,7 +73,9 @@ impl Changes {
         if changes.get(&id)?.by != by {
             return None;
         }
-        changes.remove(&id).map(|change| change.staged)
+        let Change { mut staged, root, .. } = changes.remove(&id)?;
+        staged.take_back(root.0.expose().first_chunk()?);
+        Some(staged)
     }
 
     /// Forgets those that took too long.

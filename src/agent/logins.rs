@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::time::{sleep, timeout};
 
+use crate::fault;
 use crate::keys::code::Code;
 use crate::keys::error::UnlockError;
 use crate::keys::files::DirectoryError;
@@ -179,11 +180,9 @@ impl Agent {
     ) -> Result<LoggedIn, Reply> {
         let (user, password) = (&attempt.user, attempt.password.expose());
         self.metrics.trials.inc();
+        fault::point("login");
         // Before there is anything to put in. A login may make one more.
-        let no_memory = |cause| {
-            let reason = format!("no more memory can be locked (LimitMEMLOCK): {cause}");
-            unavailable(user, &reason)
-        };
+        let no_memory = |cause| no_memory(user, &cause);
         let mut keys = Keys::reserve(facts.keys + 1).map_err(no_memory)?;
         let confirmed = attempt.confirmed;
         let done = login(&self.keys, user, password, &self.secrets, confirmed, clock::now());
@@ -264,6 +263,11 @@ pub(super) fn no_run(user: &User, problem: &NoRun) -> Reply {
             unavailable(user, &"the key record asks for more memory than [agent] argon2_runs allow")
         }
     }
+}
+
+/// There is nowhere to put a key that is never swapped.
+pub(super) fn no_memory(user: &User, cause: &std::io::Error) -> Reply {
+    unavailable(user, &format!("no more memory can be locked (LimitMEMLOCK): {cause}"))
 }
 
 /// Cannot be done; the postmaster is told why.

@@ -17,7 +17,8 @@ use crate::log;
 use crate::sys::clock;
 
 use super::Agent;
-use super::logins::{Admitted, Attempt, Quick, busy, no_run, unavailable};
+use super::changes::Root;
+use super::logins::{Admitted, Attempt, Quick, busy, no_memory, no_run, unavailable};
 use super::protocol::{ChangeId, Password, Reply};
 use super::requests::{copy, unlocked};
 
@@ -47,10 +48,17 @@ impl Agent {
         self.blocking(move |agent| {
             let (user, old) = (&attempt.user, attempt.password.expose());
             let now = clock::now();
+            // Before there is anything to put in.
+            let root = Root::reserve().map_err(|cause| no_memory(user, &cause))?;
             let staged = passwd::stage(&agent.keys, user, old, new.expose(), &agent.secrets, now)
                 .map_err(|error| agent.refused(&attempt, &trial.tag, error))?;
             agent.guesses.right(user);
-            let id = agent.changes.keep(staged, uid, Instant::now()).ok_or_else(|| busy(60))?;
+            let kept = agent.changes.keep(staged, root, uid, Instant::now());
+            let id = kept.map_err(|staged| {
+                // Whatever is in the way of that: the next confirmed login settles it.
+                let _ = passwd::abort(&agent.keys, staged);
+                busy(60)
+            })?;
             log::agent_changed(user, "staged", uid);
             Ok(Reply::Staged { id })
         })

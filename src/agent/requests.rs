@@ -14,6 +14,7 @@ use crate::user::User;
 use super::Agent;
 use super::logins::{Attempt, unavailable};
 use super::protocol::{MAX_STATUS_USERS, Password, Reply, Request, STANZA_BYTES, UserStatus};
+use super::rights::ANYBODY;
 use super::vault::{Entry, Lease};
 
 /// Who asks, and the lease that his connection has.
@@ -27,6 +28,8 @@ impl Agent {
     /// Answers one request.
     pub(super) async fn answer(self: &Arc<Self>, asker: &mut Asker, request: Request<'_>) -> Reply {
         let answer = match request {
+            // Two whom the kernel does not tell apart would read each other's mail.
+            _ if asker.uid == ANYBODY => Err(Reply::Denied),
             Request::Unlock { user, password, confirmed, hold, reader } => {
                 self.unlock(asker, user, password, confirmed, hold, reader).await
             }
@@ -357,6 +360,7 @@ mod tests {
         ] {
             assert_eq!(site.allowed(request, &Reply::Denied).await, who, "{request:?}");
         }
+        assert_eq!(site.ask(ANYBODY, site.unlock(false, None)).await, Reply::Denied);
         assert_eq!(site.ask(NOBODY, stage).await, Reply::Denied);
         assert_eq!(site.ask(CHANGE, stage).await, Reply::Wrong);
     }

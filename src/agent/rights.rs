@@ -6,6 +6,10 @@ use std::fmt;
 use crate::config::Operation;
 use crate::sys::{accounts, process};
 
+/// What the kernel tells of a peer who is outside of this process's user namespace
+/// (user_namespaces(7)): it may be anybody, so whoever it is may ask for nothing.
+pub(super) const ANYBODY: u32 = 65_534;
+
 /// What each local user may do, beside what everybody may: to unlock with a password, and to read, see
 /// and lock what was unlocked so.
 #[derive(Debug)]

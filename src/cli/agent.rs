@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::agent::runner::{self, Configuration, Runner};
 use crate::agent::{Agent, sandbox};
+use crate::config::Config;
 use crate::keys::files::KeyDirectory;
 use crate::keys::public::PublicFolder;
 use crate::log;
@@ -105,8 +106,8 @@ async fn serve(
         let path = config.map(Path::to_owned);
         let runner = Arc::clone(&runner);
         let read = tokio::task::spawn_blocking(move || runner.configuration(path.as_deref())).await;
-        match reload(&agent, read.unwrap_or_else(|panic| Err(panic.to_string()))) {
-            Ok(()) => log::reloaded(NAME, Ok(&[])),
+        match reload(&agent, &site.config, read.unwrap_or_else(|panic| Err(panic.to_string()))) {
+            Ok(left) => log::reloaded(NAME, Ok(&left)),
             Err(problem) => log::reloaded(NAME, Err(&problem)),
         }
         service::tell_ready();
@@ -119,9 +120,20 @@ async fn serve(
     Ok(())
 }
 
-fn reload(agent: &Agent, read: Result<Configuration, String>) -> Result<(), String> {
+/// Takes another configuration; which of its changes wait for a restart.
+fn reload(
+    agent: &Agent,
+    begun_with: &Config,
+    read: Result<Configuration, String>,
+) -> Result<Vec<&'static str>, String> {
     let Configuration { config, rules, users } = read?;
-    agent.reload(&config.agent, rules, &users).map_err(|problem| problem.to_string())
+    let reloaded = agent.reload(&config.agent, rules, &users);
+    reloaded.map_err(|problem| problem.to_string())?;
+    let mut left = begun_with.agent.left_by_reload(&config.agent);
+    if begun_with.keys != config.keys {
+        left.push("[keys]");
+    }
+    Ok(left)
 }
 
 fn enter_sandbox(private: &Path, public: &Path) {

@@ -19,6 +19,7 @@ use crate::seal::{Ring, SealingKey};
 
 use crate::sys::process;
 
+use super::check_agent;
 use super::exit::{Failure, say};
 
 /// The lines so far.
@@ -55,6 +56,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("recovery key", or_hidden(recovery_key(&config)))?;
     lines.line("public keys", public_keys(&config))?;
     lines.line("[lmtp]", lmtp(&config))?;
+    lines.line("[agent]", check_agent::agent(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
         Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {

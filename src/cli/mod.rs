@@ -6,6 +6,7 @@
 mod accounts;
 mod agent;
 mod check;
+mod check_agent;
 mod deliver;
 mod enroll;
 mod escrow;

@@ -59,6 +59,21 @@ impl Default for Agent {
     }
 }
 
+impl Agent {
+    /// Which settings differ in `other` that only a restart changes.
+    pub fn left_by_reload(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("socket", self.socket != other.socket),
+            ("socket_mode", self.socket_mode != other.socket_mode),
+            ("argon2_runs", self.argon2_runs != other.argon2_runs),
+            ("argon2_waiting", self.argon2_waiting != other.argon2_waiting),
+            ("wait_timeout", self.wait_timeout != other.wait_timeout),
+            ("metrics", self.metrics != other.metrics),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}
+
 /// What a local user may be allowed to ask the agent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

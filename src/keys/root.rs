@@ -42,6 +42,14 @@ impl RootKey {
         Self(copied)
     }
 
+    /// How many octets it has.
+    pub const LEN: usize = 32;
+
+    /// Copies it to a place that is wiped by whoever gives it: memory that is locked.
+    pub fn copy_into(&self, place: &mut [u8; Self::LEN]) {
+        place.copy_from_slice(self.0.expose());
+    }
+
     pub(super) fn expose(&self) -> &[u8; 32] {
         self.0.expose()
     }

@@ -10,6 +10,7 @@ use crate::keys::files::{DirectoryError, KeyDirectory};
 use crate::keys::record::Record;
 use crate::keys::site_secrets::SiteSecrets;
 use crate::keys::{RootKey, Slot, SlotKind, SlotState};
+use crate::secret::Secret;
 use crate::user::User;
 
 use super::error::LoginError;
@@ -53,6 +54,20 @@ impl Staged {
     /// Whose password.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// Puts the root key away to `place`, for who has memory that is safer. Without it nothing can be
+    /// committed or aborted.
+    pub fn put_away(&mut self, place: &mut [u8; RootKey::LEN]) {
+        self.root.copy_into(place);
+        self.root = RootKey::from(Secret::zero());
+    }
+
+    /// Takes it back from there.
+    pub fn take_back(&mut self, place: &[u8; RootKey::LEN]) {
+        if let Some(root) = Secret::copy_of(place) {
+            self.root = RootKey::from(root);
+        }
     }
 }
 

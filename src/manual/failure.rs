@@ -33,6 +33,16 @@
 //! * **A crash between the keys and the login password.** Keys come first: both passwords unlock until a
 //!   login that the backend confirmed shows which one it took. Neither a commit nor an abort that was
 //!   lost needs anybody's help.
+//! * **The agent is dead, stands still, or somebody else is at its socket.** Delivery has no use for it.
+//!   Logins go on, bounded in time, and say that sealed mail stays sealed. A restarted agent holds nobody's
+//!   keys: everybody logs in again.
+//! * **A reader is killed.** Its lease was its connection, which the kernel closes.
+//! * **The agent is killed in a password change.** What was staged is lost with it, and in the record: both
+//!   passwords unlock until a confirmed login settles it.
+//! * **The agent can lock no more memory.** No key comes into memory that could be swapped: that user is
+//!   told so, the others stay unlocked.
+//! * **More logins at once than there is memory for Argon2.** They wait, a bounded number of them for a
+//!   bounded time; who comes then is told when to come again.
 //! * **The login password is reset without the keys.** They are *diverged*: mail keeps arriving sealed,
 //!   the login is good, and the old password or a recovery code brings the two together. Nothing is
 //!   destroyed.

@@ -11,6 +11,7 @@
 //! | carries a recovery blob or its answer | nothing; can put his own one-time key there, which the officers compare by telephone | the same |
 //! | runs as the delivery user | mail as it arrives; can forge; nothing stored before | the same |
 //! | runs as the mail store's user | nothing stored; passwords that pass through its login | passwords, so their mail |
+//! | runs as a user who may read at the agent | content of who is unlocked; never a private key | the same |
 //! | is root on the live machine | mail as it arrives | all mail of whoever unlocks, for good |
 //!
 //! Everything of a message is sealed: body, attachments, every header field. `[seal] clear_headers` can
@@ -18,6 +19,11 @@
 //!
 //! What was freed is wiped in every process of nightsafe; a message is in the memory of delivery only
 //! while it is on its way.
+//!
+//! The agent's memory holds private keys while somebody reads, and a little longer: locked, left out of
+//! core dumps, wiped. What is staged for a password change holds the user's root key in the same way, ten
+//! minutes at most.
+//! A password is there while it is tried; after that only a MAC of it, under a key that ends with the agent.
 //!
 //! Never claimed: hiding sizes, times, flags, folder names, the MTA's own queue and log; noticing that
 //! mail was deleted or rolled back; safety from a root that stays.

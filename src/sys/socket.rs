@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use std::task::{Context, Poll};
 
 use listenfd::ListenFd;
+use rustix::net::RecvFlags;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -223,13 +225,26 @@ impl Stream {
         };
     }
 
-    /// Waits until something has arrived or the peer has hung up; whether it is the latter.
+    /// Waits until something has arrived or the peer has hung up; whether it is the latter. What has
+    /// arrived stays to be read.
     pub async fn is_hung_up(&self) -> bool {
-        let ready = match self {
-            Self::Unix(stream) => stream.ready(Interest::READABLE).await,
-            Self::Inet(stream) => stream.ready(Interest::READABLE).await,
-        };
-        ready.map_or(true, |ready| ready.is_read_closed())
+        loop {
+            let arrived = match self {
+                Self::Unix(stream) => match stream.ready(Interest::READABLE).await {
+                    Ok(_) => stream.try_io(Interest::READABLE, || peek(stream)),
+                    Err(cause) => Err(cause),
+                },
+                Self::Inet(stream) => match stream.ready(Interest::READABLE).await {
+                    Ok(_) => stream.try_io(Interest::READABLE, || peek(stream)),
+                    Err(cause) => Err(cause),
+                },
+            };
+            match arrived {
+                // It was ready before what was there was read.
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+                arrived => return !arrived.is_ok_and(|octets| octets > 0),
+            }
+        }
     }
 
     /// Whether nothing has arrived and nobody has hung up since the last read.
@@ -241,6 +256,13 @@ impl Stream {
         };
         read.is_err_and(|cause| cause.kind() == io::ErrorKind::WouldBlock)
     }
+}
+
+/// How much there is to read, of one octet.
+fn peek(socket: impl AsFd) -> io::Result<usize> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let (octets, _) = rustix::net::recv(socket, &mut [0; 1], flags)?;
+    Ok(octets)
 }
 
 impl AsyncRead for Stream {
@@ -285,7 +307,28 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_peer_is_gone_when_he_is() {
+        let (mut peer, own) = UnixStream::pair().unwrap();
+        let mut own = Stream::Unix(own);
+        peer.write_all(b"hello").await.unwrap();
+        assert!(!own.is_hung_up().await);
+        let mut octets = [0; 5];
+        own.read_exact(&mut octets).await.unwrap();
+        // All of it was read, and he is still there.
+        let mut waiting = std::pin::pin!(own.is_hung_up());
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("he has said nothing"),
+            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+        }
+        drop(peer);
+        assert!(waiting.await);
+    }
 
     #[test]
     fn addresses() {

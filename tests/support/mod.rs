@@ -70,6 +70,16 @@ impl Ran {
         self
     }
 
+    /// The same of a command that has an output beside its error: one of its lines has these words.
+    #[track_caller]
+    pub fn fails_somewhere(self, status: i32, words: &str) -> Self {
+        assert_eq!(self.status, Some(status), "{}{}", self.text(), self.stderr);
+        let text = self.text();
+        let found = text.lines().any(|line| line.starts_with("ERROR") && line.contains(words));
+        assert!(found, "{words:?} is not in {text}");
+        self
+    }
+
     fn errors(&self) -> impl Iterator<Item = &str> {
         self.stderr.lines().filter(|line| line.starts_with("nightsafe: error: "))
     }
