@@ -92,17 +92,25 @@ fn split_field(raw: &[u8], first_line_len: usize) -> Field<'_> {
     }
 }
 
+/// So many fields of a header are kept told apart: more than mail has, and little memory beside a message
+/// made of nothing else.
+const MAX_KEPT_FIELDS: usize = 1024;
+
 /// A header block told apart into its fields, once for everybody who asks about them.
 #[derive(Debug, Clone)]
 pub struct Header<'a> {
     block: &'a [u8],
-    fields: Vec<Field<'a>>,
+    kept: Vec<Field<'a>>,
+    /// What stands behind the kept ones, told apart each time that somebody looks there.
+    rest: &'a [u8],
 }
 
 impl<'a> Header<'a> {
     /// Tells `block` apart.
     pub fn parse(block: &'a [u8]) -> Self {
-        Self { block, fields: fields(block).collect() }
+        let kept: Vec<Field<'a>> = fields(block).take(MAX_KEPT_FIELDS).collect();
+        let kept_bytes = kept.iter().map(|field| field.raw.len()).sum();
+        Self { block, kept, rest: block.get(kept_bytes..).unwrap_or_default() }
     }
 
     /// All of it as it stands.
@@ -111,20 +119,20 @@ impl<'a> Header<'a> {
     }
 
     /// The fields in their order, as [`fields`] gives them.
-    pub fn fields(&self) -> &[Field<'a>] {
-        &self.fields
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> {
+        self.kept.iter().copied().chain(fields(self.rest))
     }
 
     /// The first field called `name`.
-    pub fn first(&self, name: &str) -> Option<&Field<'a>> {
-        self.fields.iter().find(|field| field.is(name))
+    pub fn first(&self, name: &str) -> Option<Field<'a>> {
+        self.fields().find(|field| field.is(name))
     }
 
     /// The message's own id: the value of its first Message-ID field on one line. `None` where there is
     /// no such field, nothing in it, or far too much.
     pub fn message_id(&self) -> Option<Vec<u8>> {
         let field = self.first("Message-ID").filter(|field| field.value.len() <= MAX_VALUE_BYTES);
-        field.map(Field::unfolded).filter(|id| !id.is_empty())
+        field.map(|field| field.unfolded()).filter(|id| !id.is_empty())
     }
 
     /// When the message was written, in seconds since 1970: its Date, else the date of its topmost
@@ -165,7 +173,7 @@ impl<'a> Header<'a> {
 
     /// The transfer encoding in lower case; `7bit` where none is named (RFC 2045 §6.1).
     pub fn transfer_encoding(&self) -> String {
-        let named = self.first("Content-Transfer-Encoding").map(Field::unfolded);
+        let named = self.first("Content-Transfer-Encoding").map(|field| field.unfolded());
         let named = named.filter(|value| !value.is_empty()).unwrap_or_else(|| b"7bit".to_vec());
         // A comment may stand behind it.
         let end = named.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'(' | b';'));
@@ -235,6 +243,15 @@ mod tests {
         assert_eq!([&pieces[..], b"\r\n"].concat(), &BLOCK[..end]);
         let names: Vec<&[u8]> = fields(BLOCK).map(|f| f.name).collect();
         assert_eq!(names, [&b"Received"[..], b"", b"Subject", b"MESSAGE-ID"]);
+    }
+
+    #[test]
+    fn no_field_is_overlooked_behind_those_kept() {
+        let block = [&b"X: y\r\n".repeat(2 * MAX_KEPT_FIELDS)[..], BLOCK].concat();
+        let header = Header::parse(&block);
+        assert_eq!(header.fields().count(), 2 * MAX_KEPT_FIELDS + 4);
+        assert!(header.fields().eq(fields(&block)));
+        assert_eq!(header.message_id().unwrap(), b"<1@example.org>");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mail_parser::MessageParser;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::message::header::{Field, Header};
+use crate::message::header::Header;
 use crate::message::mime::{Kind, Part, Skeleton};
 
 /// The header field; always there, always the last one.
@@ -280,7 +280,7 @@ fn readable_texts<'a>(
         Kind::Text => {
             let block = message.get(part.header.clone()).unwrap_or_default();
             let header = header.map_or_else(|| Cow::Owned(Header::parse(block)), Cow::Borrowed);
-            let disposition = header.first("Content-Disposition").map(Field::unfolded);
+            let disposition = header.first("Content-Disposition").map(|field| field.unfolded());
             let is_attached = disposition.is_some_and(|value| {
                 value.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"attachment"))
             });
