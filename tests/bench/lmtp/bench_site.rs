@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use nightsafe::sys::socket::Address;
 
+use crate::relay;
 use crate::site::cyrus::Cyrus;
 use crate::site::dovecot::Dovecot;
 use crate::site::process::{Server, free_port, wait_for};
@@ -121,6 +122,11 @@ impl BenchSite {
     /// nightsafe, as smtp-source takes it.
     pub(crate) fn hook(&self) -> String {
         shown(&self.hook_at)
+    }
+
+    /// A relay to the store, as smtp-source takes it.
+    pub(crate) fn relay(&self) -> String {
+        shown(&relay::start(&self.store, self.site.path()))
     }
 
     pub(crate) fn user(&self, index: usize) -> String {

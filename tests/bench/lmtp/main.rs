@@ -1,5 +1,6 @@
 //! What the pre-delivery hook costs in front of real stores: `smtp-source -L` straight to the store
-//! against `smtp-source -L` to nightsafe to the store, in turn, on tmpfs and on the disk of /var/tmp.
+//! against `smtp-source -L` to nightsafe to the store, and to a relay that does nothing to the store, in
+//! turn, on tmpfs and on the disk of /var/tmp.
 //! As root: `cargo bench --bench lmtp`, or with one of `stores`, `sink`, `recipients`, `memory` behind
 //! `--`. `ROUNDS` sets how often each contender runs.
 
@@ -65,18 +66,21 @@ fn stores() {
 
 fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: Load) {
     let rounds = rounds();
-    let bench = BenchSite::start(folder, store, rounds * 2);
+    let bench = BenchSite::start(folder, store, rounds * 3);
+    let relay = bench.relay();
     let peer = peer.map(|peer| BenchSite::start(folder, peer, rounds));
-    let (mut direct, mut through, mut crypt) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut direct, mut through, mut relayed, mut crypt] = [const { Vec::new() }; 4];
     for round in 0..rounds {
-        direct.push(load.run(&bench.store(), &bench.user(2 * round)));
-        through.push(load.run(&bench.hook(), &bench.user(2 * round + 1)));
+        direct.push(load.run(&bench.store(), &bench.user(3 * round)));
+        through.push(load.run(&bench.hook(), &bench.user(3 * round + 1)));
+        relayed.push(load.run(&relay, &bench.user(3 * round + 2)));
         if let Some(peer) = &peer {
             crypt.push(load.run(&peer.store(), &peer.user(round)));
         }
     }
     let (direct, through) = (median(direct), median(through));
     print!("{what} direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {:.2}", through / direct);
+    print!("   bare relay {:.2}", median(relayed) / direct);
     if peer.is_some() {
         let crypt = median(crypt);
         print!("   mail_crypt {crypt:>6.0}  nightsafe / mail_crypt {:.2}", through / crypt);
@@ -90,7 +94,7 @@ fn sink() {
     let rounds = rounds();
     for (name, store) in [("TCP", Store::TcpSink), ("Unix", Store::Sink)] {
         let bench = BenchSite::start(Path::new("/dev/shm"), store, 1);
-        let relay = matches!(store, Store::TcpSink).then(|| relay::start(&bench.store()));
+        let relay = bench.relay();
         for (size, message) in MESSAGES {
             for sessions in [1, 4] {
                 let load = Load { message, sessions, count: 1000 * sessions, recipients: 1 };
@@ -98,17 +102,14 @@ fn sink() {
                 for _ in 0..rounds {
                     direct.push(load.run(&bench.store(), &bench.user(0)));
                     through.push(load.run(&bench.hook(), &bench.user(0)));
-                    relayed.extend(relay.as_ref().map(|at| load.run(at, &bench.user(0))));
+                    relayed.push(load.run(&relay, &bench.user(0)));
                 }
                 let (direct, through) = (median(direct), median(through));
                 let ratio = through / direct;
-                print!(
-                    "smtp-sink {name:<5} {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}"
+                println!(
+                    "smtp-sink {name:<5} {size:<6} {sessions} sessions  direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {ratio:.2}   bare relay {:.2}",
+                    median(relayed) / direct
                 );
-                if !relayed.is_empty() {
-                    print!("   bare relay {:.2}", median(relayed) / direct);
-                }
-                println!();
             }
             steps(&bench, size, message);
         }
