@@ -50,7 +50,8 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 6 | [`cli`]: one file for each command, and how each ends |
+//! | 7 | [`cli`]: one file for each command, and how each ends |
+//! | 6 | [`imap`]: the proxy that mail clients read through |
 //! | 5 | [`delivery`]: pipe, LMTP service, policy, next hops, outcomes · [`pam`]: logins and password changes of the system |
 //! | 4 | [`agent`]: unlocked keys in memory, and who asks for what they open |
 //! | 3 | [`lifecycle`]: set-up, enrolment, logins, passwords, slots, rotation, recovery, accounts |
@@ -65,7 +66,7 @@
 //! * [`delivery`] can name no secret key, no key record and no secret of the site.
 //! * A private key never leaves [`agent`]'s vault: what goes out are content keys.
 //! * What takes a secret away from somebody makes new keys: no removed secret opens later mail.
-//! * [`age`], [`mod@line`], [`message`], [`user`] and [`agent::protocol`] do no I/O and read no clock; only
+//! * [`age`], [`mod@line`], [`message`], [`user`], [`agent::protocol`] and all of [`imap`] but its proxy do no I/O and read no clock; only
 //!   [`log`] writes log lines, and [`pam`] those of its hosts; only [`cli`] and [`delivery::outcome`]
 //!   choose exit statuses.
 //! * Only [`pam::ffi`] has unsafe code.
@@ -84,6 +85,8 @@
 pub mod manual;
 
 pub mod cli;
+
+pub mod imap;
 
 pub mod delivery;
 pub mod pam;

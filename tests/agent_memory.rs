@@ -3,14 +3,18 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
 use nightsafe::age::{FileKey, SecretKey, Wrapped, wrap};
-use nightsafe::agent::protocol::{Password, Reply, Request};
+use nightsafe::agent::protocol::{
+    ANSWER_BYTES, MAX_STANZAS, Password, Reply, Request, STANZA_BYTES,
+};
 use nightsafe::keys::RootKey;
 use nightsafe::keys::record::Record;
 use nightsafe::secret::Secret;
@@ -167,6 +171,44 @@ fn a_password_is_there_only_while_it_is_tried() {
     agent.wait_until_locked(ALICE);
     let secrets = Secrets::of(&site, PASSWORD);
     assert_eq!(secrets.found_in(&dump(agent.pid())), Vec::<&str>::new());
+}
+
+#[test]
+fn content_keys_are_there_only_while_they_are_handed_on() {
+    let site = site("linger = 0");
+    site.enroll(ALICE, PASSWORD).good();
+    let secrets = Secrets::of(&site, PASSWORD);
+    let agent = Agent::start(&site);
+    let mut reader = UnixStream::connect(site.join("agent")).unwrap();
+    let mut tell = |request: &Request<'_>| {
+        reader.write_all(request.to_frame().unwrap().expose()).unwrap();
+        reader.try_clone().unwrap()
+    };
+    let answer = read_frame(&mut tell(&confirmed(ALICE, PASSWORD, true)));
+    unlocked(Reply::parse(&answer).unwrap());
+    // More of an answer than a socket takes, so that the rest of it waits in the agent until it is read.
+    let once = secrets.stanzas();
+    let stanzas = once.repeat(MAX_STANZAS * STANZA_BYTES / once.len());
+    let mut reader = tell(&Request::Recover { user: ALICE, stanzas: &stanzas });
+    let end = Instant::now() + PATIENCE;
+    while !secrets.found_in(&dump(agent.pid())).contains(&"content key") {
+        assert!(Instant::now() < end, "the search finds nothing");
+    }
+    let answer = read_frame(&mut reader);
+    let Reply::Keys(keys) = Reply::parse(&answer).unwrap() else { panic!("no keys") };
+    assert_eq!(keys.expose().len() / ANSWER_BYTES, stanzas.len() / STANZA_BYTES);
+    reader.shutdown(Shutdown::Both).unwrap();
+    agent.wait_until_locked(ALICE);
+    assert_eq!(secrets.found_in(&dump(agent.pid())), Vec::<&str>::new());
+}
+
+/// An answer as it comes, without its length.
+fn read_frame(stream: &mut UnixStream) -> Vec<u8> {
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).unwrap();
+    let mut frame = vec![0; u32::from_be_bytes(head) as usize];
+    stream.read_exact(&mut frame).unwrap();
+    frame
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The command line: one file for each command. Errors say what to do next and end in a status of
 //! sysexits.h.
 //!
-//! Layer 6.
+//! Layer 7.
 
 mod accounts;
 mod agent;
