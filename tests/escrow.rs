@@ -290,6 +290,28 @@ fn escrow_is_off_unless_the_site_turns_it_on() {
     site.run(["check"]).good();
 }
 
+/// A site whose logins never reach nightsafe has escrow, too: by hand.
+#[test]
+fn a_password_changed_by_hand_brings_escrow() {
+    let site = Site::new();
+    site.enroll("alice", OLD).good();
+    let officers = Officers::with_password();
+    officers.give_public_half_to(&site);
+    site.passwd("alice", OLD, NEW).good();
+    assert_eq!(kinds(&site, "alice"), [SlotKind::Password, SlotKind::Escrow]);
+    let added = format!("the site's recovery key {} can unlock your keys", officers.key());
+    assert_eq!(told(&site, "alice", NEW), [added]);
+
+    let others = Officers::with_password();
+    others.give_public_half_to(&site);
+    let before = record(&site, "alice").public().unwrap();
+    site.passwd("alice", NEW, OLD).good();
+    let list = site.run(["slot", "list", "alice"]).good().text();
+    assert!(list.contains(&others.key()) && !list.contains(&officers.key()), "{list}");
+    assert_eq!(record(&site, "alice").public().unwrap().generation, before.generation + 1);
+    assert!(site.unlocks("alice", OLD) && !site.unlocks("alice", NEW));
+}
+
 /// Somebody who never logged in is recovered as well, and is provisional no more.
 #[test]
 fn provisional_keys_end_with_a_recovery() {

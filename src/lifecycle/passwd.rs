@@ -16,7 +16,8 @@ use crate::user::User;
 use super::error::LoginError;
 use super::unlock::{changed_by, find, unlock_for_care, usable_password};
 
-/// Changes the password of `user` from `old` to `new`, which is the only one from then on.
+/// Changes the password of `user` from `old` to `new`, which is the only one from then on. The site's
+/// recovery key gets its slot as at a login: nobody may ever log in through anything else.
 ///
 /// # Errors
 /// When `old` is not the password, or the record was changed meanwhile; the old one then holds.
@@ -34,6 +35,11 @@ pub fn change(
     let mut change = changed_by(keys, user, &record, unlocked.root())?;
     change.keep(|slot| slot.kind() != SlotKind::Password);
     change.add_password(new, &secrets.pepper, SlotState::Active, now).map_err(bad)?;
+    let rotated = change.drop_other_escrow(secrets, now);
+    change.add_escrow(secrets, now).map_err(bad)?;
+    if rotated {
+        change.rotate(now).map_err(bad)?;
+    }
     keys.apply(user, change, &record)?;
     Ok(())
 }
