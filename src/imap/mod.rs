@@ -4,4 +4,15 @@
 //! sees the original messages, the store never does. Nothing is stored unsealed by accident, and no
 //! private key comes here: content keys come from the agent, for as long as the lease is held.
 
+pub mod append;
+pub mod capability;
+pub mod command;
+pub mod fetched;
+pub mod forward;
+pub mod frame;
+pub mod login;
+pub mod namespace;
+pub mod proxy;
+pub mod refusal;
+pub mod response;
 pub mod token;

@@ -125,7 +125,7 @@ impl Service {
         let patience = Duration::from_secs(self.current().settings.stop_timeout);
         let all = async { while connections.join_next().await.is_some() {} };
         if timeout(patience, all).await.is_err() {
-            log::stopped_short(self.clients.count());
+            log::stopped_short("lmtp", self.clients.count());
         }
         sweeping.abort();
     }
