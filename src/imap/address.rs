@@ -4,6 +4,9 @@
 use super::view::Manner;
 use super::write;
 
+/// A bracket whose end is further away, in octets, stands for itself: no domain is as long.
+const MAX_LITERAL_BYTES: usize = 512;
+
 /// One place in a list of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
@@ -261,8 +264,9 @@ impl Reader<'_> {
 
     /// RFC 5322 §3.4.1 `domain-literal`, with its brackets; the bracket alone where its end is missing.
     fn literal(&mut self) -> Vec<u8> {
-        let end = memchr::memchr3(b']', b',', b'>', self.rest);
-        let end = end.filter(|at| self.rest.get(*at) == Some(&b']'));
+        let near = self.rest.get(..MAX_LITERAL_BYTES).unwrap_or(self.rest);
+        let end = memchr::memchr3(b']', b',', b'>', near);
+        let end = end.filter(|at| near.get(*at) == Some(&b']'));
         let len = end.map_or(1, |at| at + 1);
         let text = self.rest.get(..len).unwrap_or_default();
         let text = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();

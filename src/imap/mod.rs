@@ -4,8 +4,13 @@
 //! sees the original messages, the store never does. Nothing is stored unsealed by accident, and no
 //! private key comes here: content keys come from the agent, for as long as the lease is held.
 
+mod address;
+mod envelope;
 pub mod items;
 mod parameters;
+mod parts;
 pub mod section;
+mod structure;
 pub mod token;
+pub mod view;
 mod write;
