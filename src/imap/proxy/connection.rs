@@ -93,7 +93,7 @@ impl Connection {
                     None => return,
                 },
                 Ok(Next::Session(logged_in)) => {
-                    let Self { service, current, client, peer, admission, stop, .. } = self;
+                    let Self { service, current, client, admission, stop, .. } = self;
                     let (backend, keys, login) = *logged_in;
                     let session = Session::new(
                         service, current, client, backend, keys, login, admission, stop,
