@@ -4,4 +4,5 @@
 //! sees the original messages, the store never does. Nothing is stored unsealed by accident, and no
 //! private key comes here: content keys come from the agent, for as long as the lease is held.
 
+pub mod search;
 pub mod token;

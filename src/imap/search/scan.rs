@@ -1,0 +1,162 @@
+//! Looks for texts in a whole message: every text that its parts hold, decoded, and header fields.
+
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+
+use crate::message::header::{Header, fields};
+use crate::message::mime::{self, Kind, Part};
+
+use super::needle::{Manner, Needle, fold};
+use super::{decode, words};
+
+/// So much of a text is folded at once, in octets.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// A longer Content-Type has no charset, in octets.
+const MAX_TYPE_BYTES: usize = 4096;
+
+/// A text that is looked for, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) needle: Needle,
+    /// TEXT rather than BODY: also in header fields.
+    pub(super) in_headers: bool,
+}
+
+impl Wanted {
+    /// Whether it is looked for in the header of a part.
+    fn is_in_parts(&self) -> bool {
+        self.in_headers || self.needle.manner() == Manner::Cyrus
+    }
+}
+
+/// Whether a field of `block` holds it, for what is looked for in header fields.
+pub(super) fn header_holds(block: &[u8], wanted: &Wanted) -> bool {
+    let mut scan = Scan::new(std::slice::from_ref(wanted));
+    scan.header(block, |wanted| wanted.in_headers);
+    scan.left == 0
+}
+
+/// Of each of `wanted`, whether `message` holds it.
+pub(super) fn message(message: &[u8], wanted: &[Wanted]) -> Vec<bool> {
+    let mut scan = Scan::new(wanted);
+    let root = mime::skeleton(message).root;
+    let header = message.get(root.header.clone()).unwrap_or_default();
+    scan.header(header, |wanted| wanted.in_headers);
+    scan.body(message, &root, header);
+    scan.found
+}
+
+struct Scan<'a> {
+    wanted: &'a [Wanted],
+    found: Vec<bool>,
+    /// How many are not found yet.
+    left: usize,
+    /// How many octets of the longest may lie in the chunk before.
+    overlap: usize,
+    folded: Vec<u8>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(wanted: &'a [Wanted]) -> Self {
+        let longest = wanted.iter().map(|wanted| wanted.needle.folded_bytes()).max();
+        Self {
+            wanted,
+            found: vec![false; wanted.len()],
+            left: wanted.len(),
+            overlap: longest.unwrap_or(0).max(1),
+            folded: Vec::new(),
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        self.wanted.first().map_or(Manner::default(), |wanted| wanted.needle.manner())
+    }
+
+    /// Looks for those that are looked for here in what was folded.
+    fn look(&mut self, is_here: impl Fn(&Wanted) -> bool) {
+        for (wanted, found) in self.wanted.iter().zip(&mut self.found) {
+            if !*found && is_here(wanted) && wanted.needle.is_in(&self.folded) {
+                *found = true;
+                self.left -= 1;
+            }
+        }
+    }
+
+    fn header(&mut self, block: &[u8], is_here: impl Fn(&Wanted) -> bool) {
+        if !self.wanted.iter().any(&is_here) {
+            return;
+        }
+        for field in fields(block) {
+            self.folded.clear();
+            let manner = self.manner();
+            fold(&String::from_utf8_lossy(field.name), manner, true, &mut self.folded);
+            self.folded.extend_from_slice(b": ");
+            fold(&words::text(field.value.trim_ascii()), manner, true, &mut self.folded);
+            self.look(&is_here);
+            if self.left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The text of a part or of those in it; how deep they lie is bounded by the skeleton.
+    fn body(&mut self, message: &[u8], part: &Part, header: &[u8]) {
+        for child in &part.children {
+            let header = message.get(child.header.clone()).unwrap_or_default();
+            self.header(header, Wanted::is_in_parts);
+            self.body(message, child, header);
+        }
+        let is_leaf = matches!(part.kind, Kind::Text | Kind::Other);
+        if self.left == 0 || !is_leaf {
+            return;
+        }
+        let header = Header::parse(header);
+        let kind = ContentKind::of(&header);
+        if part.kind == Kind::Text || kind.is_message {
+            let body = message.get(part.body.clone()).unwrap_or_default();
+            match header.transfer_encoding().as_str() {
+                "base64" => self.text(&decode::text(&decode::base64(body), &kind.charset)),
+                "quoted-printable" => {
+                    self.text(&decode::text(&decode::quoted_printable(body), &kind.charset));
+                }
+                _ => self.text(&decode::text(body, &kind.charset)),
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.folded.clear();
+        let manner = self.manner();
+        let mut rest = text;
+        while !rest.is_empty() && self.left > 0 {
+            let (chunk, more) = rest.split_at(rest.floor_char_boundary(CHUNK_BYTES));
+            rest = more;
+            self.folded.drain(..self.folded.len().saturating_sub(self.overlap));
+            fold(chunk, manner, manner == Manner::Cyrus, &mut self.folded);
+            self.look(|_| true);
+        }
+    }
+}
+
+/// What a Content-Type says of the text in a part.
+struct ContentKind {
+    /// `message/*`: a report on a delivery, for one, is read as text.
+    is_message: bool,
+    charset: Vec<u8>,
+}
+
+impl ContentKind {
+    fn of(header: &Header<'_>) -> Self {
+        let mut kind = Self { is_message: false, charset: Vec::new() };
+        let Some(field) = header.first("Content-Type") else { return kind };
+        if field.value.len() > MAX_TYPE_BYTES {
+            return kind;
+        }
+        let value = [field.value, b"\r\n"].concat();
+        if let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() {
+            kind.is_message = parsed.ctype().eq_ignore_ascii_case("message");
+            kind.charset = parsed.attribute("charset").unwrap_or_default().as_bytes().to_vec();
+        }
+        kind
+    }
+}
