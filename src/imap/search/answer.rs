@@ -80,3 +80,47 @@ fn plain(asks_modseq: bool, hits: &[Hit], set: &Set) -> String {
         _ => line,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Manner, Program};
+    use super::*;
+
+    fn answer(program: &str, is_uid: bool, numbers: &[u32]) -> String {
+        let hits = numbers.iter().map(|&number| Hit { number, modseq: 100 - u64::from(number) });
+        let program = Program::parse(program.as_bytes(), Manner::Dovecot).unwrap();
+        let hits: Vec<Hit> = hits.collect();
+        String::from_utf8(program.answer("a\"1", is_uid, &hits)).unwrap()
+    }
+
+    #[test]
+    fn plain_search() {
+        assert_eq!(answer("BODY x", true, &[]), "* SEARCH");
+        assert_eq!(answer("BODY x", false, &[9, 2, 3]), "* SEARCH 2 3 9");
+        assert_eq!(answer("BODY x MODSEQ 1", true, &[9, 2, 3]), "* SEARCH 2 3 9 (MODSEQ 98)");
+        assert_eq!(answer("BODY x MODSEQ 1", true, &[]), "* SEARCH");
+    }
+
+    #[test]
+    fn extended_search() {
+        for (program, is_uid, numbers, said) in [
+            ("RETURN () TEXT x", false, &[9, 2, 3, 4][..], " ALL 2:4,9"),
+            ("RETURN () TEXT x", true, &[], " UID"),
+            (
+                "RETURN (MIN MAX ALL COUNT) TEXT x",
+                true,
+                &[2, 3],
+                " UID MIN 2 MAX 3 ALL 2:3 COUNT 2",
+            ),
+            ("RETURN (MIN MAX ALL COUNT) TEXT x", false, &[], " COUNT 0"),
+            ("RETURN (MIN) MODSEQ 1", false, &[5, 7, 9], " MIN 5 MODSEQ 95"),
+            ("RETURN (MAX) MODSEQ 1", false, &[5, 7, 9], " MAX 9 MODSEQ 91"),
+            ("RETURN (MIN MAX) MODSEQ 1", false, &[5, 7, 9], " MIN 5 MAX 9 MODSEQ 95"),
+            ("RETURN (MAX COUNT) MODSEQ 1", false, &[5, 7, 9], " MAX 9 COUNT 3 MODSEQ 95"),
+            ("RETURN (ALL) MODSEQ 1", false, &[], ""),
+        ] {
+            let expected = format!("* ESEARCH (TAG \"a\\\"1\"){said}");
+            assert_eq!(answer(program, is_uid, numbers), expected, "{program}");
+        }
+    }
+}

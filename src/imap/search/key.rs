@@ -145,6 +145,7 @@ impl Writer {
 
     fn plain(&mut self, text: &str) {
         match self.pieces.last_mut() {
+            _ if text.is_empty() => {}
             Some(Piece::Plain(last)) => last.push_str(text),
             _ => self.pieces.push(Piece::Plain(text.to_owned())),
         }

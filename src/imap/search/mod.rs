@@ -175,3 +175,27 @@ fn plain(key: &Key) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_messages_are_left_to_the_backend() {
+        let program = Program::parse(b"OR UNSEEN SUBJECT {3}\r\nM\xc3\xbc", Manner::Cyrus).unwrap();
+        let messages: Set = [3, 4, 5, 9].into_iter().collect();
+        let pieces = [
+            Piece::Plain("CHARSET UTF-8 UID 3:5,9 OR UNSEEN SUBJECT ".to_owned()),
+            Piece::Literal("M\u{fc}".as_bytes().to_vec()),
+        ];
+        assert_eq!(program.for_plain(&messages, true), pieces);
+        assert!(!program.is_native() && !program.needs_body());
+    }
+
+    #[test]
+    fn several_threads_may_evaluate() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Program>();
+        shared::<Set>();
+    }
+}

@@ -247,3 +247,176 @@ impl Reader<'_> {
         Ok(Key::Native(format!("{text}{least}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::{Piece, Writer};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A program as the backend would be asked it: literals in angle brackets.
+    fn written(arguments: &[u8]) -> Result<String, Refused> {
+        let parsed = parse(arguments, Manner::Dovecot)?;
+        let piece = |piece| match piece {
+            Piece::Plain(text) => text,
+            Piece::Literal(octets) => format!("<{}>", String::from_utf8(octets).unwrap()),
+        };
+        Ok(Writer::write(&parsed.root).into_iter().map(piece).collect())
+    }
+
+    #[test]
+    fn every_key_goes_back_as_it_came() {
+        for program in [
+            "ALL",
+            "ANSWERED",
+            "DELETED",
+            "DRAFT",
+            "FLAGGED",
+            "NEW",
+            "OLD",
+            "RECENT",
+            "SEEN",
+            "UNANSWERED",
+            "UNDELETED",
+            "UNDRAFT",
+            "UNFLAGGED",
+            "UNSEEN",
+            "SAVEDATESUPPORTED",
+            "KEYWORD $Forwarded",
+            "UNKEYWORD x",
+            "BEFORE 1-Feb-1994",
+            "ON 1-Feb-1994",
+            "SINCE 1-Feb-1994",
+            "SAVEDBEFORE 1-Feb-1994",
+            "SAVEDON 1-Feb-1994",
+            "SAVEDSINCE 1-Feb-1994",
+            "OLDER 60",
+            "YOUNGER 60",
+            "UID 1:*,7",
+            "1:*,7",
+            "*",
+            "MODSEQ 620162338",
+            "MODSEQ \"/flags/\\\\draft\" all 620162338",
+            "FROM \"a\"",
+            "TO \"a\"",
+            "CC \"a\"",
+            "BCC \"a\"",
+            "SUBJECT \"a b\"",
+            "BODY \"a\"",
+            "TEXT \"\"",
+            "HEADER \"List-Id\" \"\\\"x\\\"\"",
+            "LARGER 5",
+            "SMALLER 5",
+            "SENTBEFORE 1-Feb-1994",
+            "SENTON 1-Feb-1994",
+            "SENTSINCE 1-Feb-1994",
+            "OR SEEN (DRAFT FROM \"a\")",
+            "NOT (SEEN DRAFT)",
+            "SEEN NOT OR DRAFT NOT DELETED",
+        ] {
+            assert_eq!(written(program.as_bytes()).as_deref(), Ok(program));
+            assert_eq!(written(program.to_ascii_lowercase().as_bytes()).is_ok(), true, "{program}");
+        }
+    }
+
+    #[test]
+    fn what_clients_write_otherwise() {
+        for (program, same) in [
+            ("(ALL) ", "ALL"),
+            ("( SEEN  DRAFT )", "SEEN DRAFT"),
+            ("((SEEN) (DRAFT (SEEN)))", "SEEN DRAFT"),
+            ("OR SEEN OR DRAFT OR NEW OLD", "OR SEEN OR DRAFT OR NEW OLD"),
+            ("OR OR SEEN DRAFT NEW", "OR SEEN OR DRAFT NEW"),
+            ("SENTON \"01-feb-1994\"", "SENTON 1-Feb-1994"),
+            (
+                "subject {3}\r\na b header X-Foo {2+}\r\n\"\\",
+                "SUBJECT \"a b\" HEADER \"X-Foo\" \"\\\"\\\\\"",
+            ),
+            ("LARGER 100000000000", "LARGER 4294967295"),
+        ] {
+            assert_eq!(written(program.as_bytes()).as_deref(), Ok(same), "{program}");
+        }
+        let latin = b"CHARSET iso-8859-1 TEXT {1}\r\n\xfc FROM x";
+        assert_eq!(written(latin).as_deref(), Ok("CHARSET UTF-8 TEXT <\u{fc}> FROM \"x\""));
+        let broken = "TEXT {4}\r\na\r\nb";
+        assert_eq!(written(broken.as_bytes()).as_deref(), Ok("TEXT <a\r\nb>"));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (program, refused) in [
+            ("", Refused::Malformed),
+            ("FROM", Refused::Malformed),
+            ("()", Refused::Malformed),
+            ("(ALL", Refused::Malformed),
+            ("ALL)", Refused::Malformed),
+            ("OR SEEN", Refused::Malformed),
+            ("NOT", Refused::Malformed),
+            ("FUZZY SUBJECT x", Refused::Malformed),
+            ("0", Refused::Malformed),
+            ("1:2:3", Refused::Malformed),
+            ("OLDER 0", Refused::Malformed),
+            ("KEYWORD \\Seen", Refused::Malformed),
+            ("ON 1-Foo-1994", Refused::Malformed),
+            ("MODSEQ 9223372036854775808", Refused::Malformed),
+            ("MODSEQ \"/x\" all 1", Refused::Malformed),
+            ("SUBJECT {1}\r\n\0", Refused::Malformed),
+            ("ALLSEEN", Refused::Malformed),
+            ("$", Refused::Unsupported),
+            ("OR SEEN $", Refused::Unsupported),
+            ("RETURN (SAVE) ALL", Refused::Unsupported),
+            ("RETURN (PARTIAL 1:2) ALL", Refused::Unsupported),
+            ("RETURN () CHARSET X-NOSUCH ALL", Refused::BadCharset),
+            ("CHARSET UTF-16 ALL", Refused::BadCharset),
+        ] {
+            assert_eq!(written(program.as_bytes()), Err(refused), "{program}");
+        }
+        assert_eq!(written(b"CHARSET UTF-8 TEXT {1}\r\n\xfc"), Err(Refused::Malformed));
+        let deep = |opening: &str, closing: &str| {
+            let count = 1_000_000;
+            written([&opening.repeat(count), "ALL", &closing.repeat(count)].concat().as_bytes())
+        };
+        for (opening, closing) in [("(", ")"), ("NOT ", ""), ("OR ", " ALL"), ("OR ALL ", "")] {
+            assert_eq!(deep(opening, closing), Err(Refused::TooMuch), "{opening}");
+        }
+    }
+
+    #[test]
+    fn long_chains_of_or_are_no_nesting() {
+        let chain = |count: usize| {
+            let ids: Vec<String> =
+                (0..count).map(|n| format!("HEADER \"Message-ID\" \"{n}\"")).collect();
+            format!("OR {}", ids.join(" OR "))
+        };
+        let program = chain(500);
+        // The last of them has no OR before it.
+        let at = program.rfind("OR ").unwrap();
+        let program = format!("{}{}", &program[..at], &program[at + 3..]);
+        assert_eq!(written(program.as_bytes()).as_deref(), Ok(program.as_str()));
+    }
+
+    #[test]
+    fn what_to_return() {
+        let returns = |program: &str| parse(program.as_bytes(), Manner::Dovecot).unwrap().returns;
+        assert_eq!(returns("ALL"), None);
+        let all = Returns { all: true, ..Returns::default() };
+        assert_eq!(returns("RETURN () ALL"), Some(all));
+        assert_eq!(returns("return (all) charset utf-8 all"), Some(all));
+        let most = Returns { min: true, max: true, all: false, count: true };
+        assert_eq!(returns("RETURN (COUNT MAX MIN) MODSEQ 1"), Some(most));
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_or_refused(octets in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse(&octets, Manner::Cyrus);
+        }
+
+        #[test]
+        fn what_is_written_reads_the_same(program in "(\\(|\\)|OR |NOT |SEEN |1:5 |FROM a |BODY \"x\\\\\"\" |UID 3 |BEFORE 1-Feb-1994 |){1,12}") {
+            if let Ok(first) = written(program.as_bytes()) {
+                prop_assert_eq!(written(first.as_bytes()), Ok(first));
+            }
+        }
+    }
+}

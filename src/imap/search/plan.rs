@@ -186,3 +186,114 @@ fn at_least(key: &Key) -> Option<Key> {
 fn some(keys: Vec<Key>) -> Option<Vec<Key>> {
     Some(keys).filter(|keys| !keys.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Manner, Program};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn asked(program: &str) -> (String, Vec<String>) {
+        let program = Program::parse(program.as_bytes(), Manner::Dovecot).unwrap();
+        (program.narrowing(), program.leaves().collect())
+    }
+
+    #[test]
+    fn the_backend_is_asked_as_little_as_will_do() {
+        for (program, narrowing, leaves) in [
+            ("FROM a", "ALL", &[][..]),
+            ("UNSEEN FROM a SINCE 1-Feb-1994", "UNSEEN SINCE 1-Feb-1994", &[]),
+            ("UNSEEN OR FROM a TO a", "UNSEEN", &[]),
+            ("OR UNSEEN FROM a", "ALL", &["UNSEEN"]),
+            ("OR (UNSEEN FROM a) (UNSEEN TO b)", "UNSEEN", &[]),
+            ("OR (UNSEEN FROM a) (FLAGGED TO b)", "OR UNSEEN FLAGGED", &["UNSEEN", "FLAGGED"]),
+            ("NOT (UNSEEN FROM a)", "ALL", &["UNSEEN"]),
+            ("NOT OR UNSEEN FROM a", "NOT UNSEEN", &["UNSEEN"]),
+            ("DRAFT OR (UNSEEN UID 1:5) FROM a", "DRAFT", &["UNSEEN UID 1:5"]),
+            ("OR UNSEEN OR FROM a DRAFT", "ALL", &["OR UNSEEN DRAFT"]),
+            ("1:5 NOT DELETED BODY x", "1:5 NOT DELETED", &[]),
+        ] {
+            let expected = (narrowing.to_owned(), leaves.iter().map(ToString::to_string).collect());
+            assert_eq!(asked(program), expected, "{program}");
+        }
+        let native = Program::parse(b"OR UNSEEN NOT (DRAFT 1:5)", Manner::Dovecot).unwrap();
+        assert!(native.is_native() && !native.needs_body());
+    }
+
+    const NATIVE: [&str; 4] = ["SEEN", "DRAFT", "FLAGGED", "UID 1:5"];
+    const CONTENT: [&str; 5] = ["SUBJECT s", "BODY b", "TEXT s", "LARGER 60", "SENTON 3-Nov-2026"];
+
+    /// A program of some of these keys.
+    fn program() -> impl Strategy<Value = Key> {
+        let native = proptest::sample::select(&NATIVE[..]);
+        let content = proptest::sample::select(&CONTENT[..]);
+        let leaf = prop_oneof![native, content].prop_map(|text| {
+            let parsed = super::super::parse::parse(text.as_bytes(), Manner::Dovecot);
+            parsed.unwrap().root
+        });
+        leaf.prop_recursive(5, 24, 3, |inner| {
+            let keys = proptest::collection::vec(inner.clone(), 1..4);
+            prop_oneof![
+                inner.prop_map(|key| Key::Not(Box::new(key))),
+                keys.clone().prop_map(Key::all),
+                keys.prop_map(Key::any),
+            ]
+        })
+    }
+
+    /// What a server would say that had the message itself.
+    fn holds(key: &Key, facts: &dyn Fn(&Key) -> bool) -> bool {
+        match key {
+            Key::Not(key) => !holds(key, facts),
+            Key::And(keys) => keys.iter().all(|key| holds(key, facts)),
+            Key::Or(keys) => keys.iter().any(|key| holds(key, facts)),
+            leaf => facts(leaf),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_as_a_server_that_has_the_message(
+            root in program(),
+            native in any::<[bool; 4]>(),
+            [has_subject, has_body, is_large, is_of_the_day] in any::<[bool; 4]>(),
+        ) {
+            let header = format!(
+                "Subject: {}\r\nDate: {} Nov 2026 10:00:00 +0000\r\n\r\n",
+                if has_subject { "s" } else { "-" }, if is_of_the_day { 3 } else { 4 },
+            ).replace("Subject", "subJect");
+            let filling = if is_large { "-".repeat(60) } else { String::new() };
+            let message = format!("{header}{}{filling}", if has_body { "b" } else { "-" });
+            // TEXT finds the name of the field, too.
+            let content = [has_subject, has_body, true, message.len() > 60, is_of_the_day];
+            let facts = |key: &Key| {
+                let text = super::super::plain(key);
+                let at = |keys: &[&str]| keys.iter().position(|known| text.replace('"', "") == *known);
+                match (at(&NATIVE), at(&CONTENT)) {
+                    (Some(at), _) => native[at],
+                    (_, Some(at)) => content[at],
+                    _ => panic!("{text}"),
+                }
+            };
+            let expected = holds(&root, &facts);
+            let plan = Plan::new(&root);
+            if !holds(&plan.narrowing, &facts_or_all(&facts)) {
+                prop_assert!(!expected, "narrowed too much");
+                return Ok(());
+            }
+            let leaves: Vec<Set> = plan.leaves.iter()
+                .map(|leaf| holds(leaf, &facts_or_all(&facts)).then_some(7).into_iter().collect())
+                .collect();
+            let listed = Mail::of_header(header.as_bytes(), &[], message.len() as u64);
+            let known = plan.truth(7, &leaves, &listed);
+            prop_assert!(known.is_none_or(|known| known == expected));
+            prop_assert!(known.is_some() || !plan.wanted.is_empty());
+            let opened = Mail::opened(message.as_bytes());
+            prop_assert_eq!(plan.truth(7, &leaves, &opened), Some(expected));
+        }
+    }
+
+    fn facts_or_all(facts: &dyn Fn(&Key) -> bool) -> impl Fn(&Key) -> bool {
+        move |key| *key == Key::native("ALL") || facts(key)
+    }
+}

@@ -160,3 +160,66 @@ impl ContentKind {
         kind
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn wanted(text: &str, manner: Manner) -> Wanted {
+        Wanted { needle: Needle::new(text.to_owned(), manner), in_headers: true }
+    }
+
+    #[test]
+    fn found_across_chunks() {
+        for (before, manner) in [
+            ("x", Manner::Dovecot),
+            ("ü", Manner::Dovecot),
+            (" \r\n", Manner::Cyrus),
+            ("\u{301}", Manner::Cyrus),
+        ] {
+            for shift in 0..20 {
+                let filling = before.repeat(CHUNK_BYTES / before.len() - 10) + &"y".repeat(shift);
+                let message = format!("\r\n{filling}the needle in it");
+                let all = ["The Needle", "nowhere", "in it"].map(|text| wanted(text, manner));
+                assert_eq!(
+                    super::message(message.as_bytes(), &all),
+                    [true, false, true],
+                    "{shift}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_messages_end() {
+        let deep = (0..1000)
+            .map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"));
+        let deep: String = deep.collect();
+        let wide = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
+            "--b\r\n\r\nx\r\n".repeat(10_000)
+        );
+        let nothing = [wanted("nowhere", Manner::Cyrus)];
+        for text in [deep, wide] {
+            assert_eq!(super::message(text.as_bytes(), &nothing), [false]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_looked_through(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let all = [wanted("a", Manner::Cyrus)];
+            let _ = super::message(&octets, &all);
+        }
+
+        #[test]
+        fn a_plain_body_holds_what_it_holds(body in "[a-cA-C \r\n]{0,60}", text in "[a-c]{1,3}") {
+            let message = format!("Subject: -\r\n\r\n{body}");
+            let all = [wanted(&text, Manner::Dovecot)];
+            let expected = body.to_ascii_lowercase().contains(&text)
+                || "subject".contains(&text);
+            prop_assert_eq!(super::message(message.as_bytes(), &all), [expected]);
+        }
+    }
+}
