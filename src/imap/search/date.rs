@@ -6,7 +6,7 @@ use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 
 use super::super::token::{Cursor, Malformed};
-use crate::message::header::{Field, fields};
+use crate::message::header::fields;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -22,7 +22,7 @@ pub(super) struct Day {
 }
 
 impl Day {
-    /// The day of a message that has no date: servers take it for a very old one.
+    /// The day of a message that has no date, as Dovecot has it.
     const NONE: Self = Self { year: 1970, month: 1, day: 1 };
 
     /// Reads `1-Feb-1994`, quoted or not (RFC 3501 §9 `date`).
@@ -44,15 +44,10 @@ impl Day {
         }
     }
 
-    /// When the message with this header block was sent: by its Date, else by its topmost Received.
+    /// The day that the Date of the message with this header block names.
     pub(super) fn sent(block: &[u8]) -> Self {
-        let first = |name: &str| fields(block).find(|field| field.is(name));
-        let own = first("Date").and_then(|field| calendar_day(field.value));
-        let received = || {
-            let Field { value, .. } = first("Received")?;
-            calendar_day(value.get(memchr::memrchr(b';', value)? + 1..)?)
-        };
-        own.or_else(received).unwrap_or(Self::NONE)
+        let date = fields(block).find(|field| field.is("Date"));
+        date.and_then(|field| calendar_day(field.value)).unwrap_or(Self::NONE)
     }
 }
 
@@ -116,10 +111,6 @@ mod tests {
         assert_eq!(sent("Date: Tue, 3 Nov 2026 23:30:30 -0500\r\n\r\n"), "3-Nov-2026");
         assert_eq!(sent("date: Wed, 4 Nov 2026 00:30:30 +0500\r\n\r\n"), "4-Nov-2026");
         assert_eq!(sent("Date: Fri, 6 Nov 98 10:00:00 GMT\r\n\r\n"), "6-Nov-1998");
-        assert_eq!(
-            sent("Received: a; Sun, 1 Nov 2026 10:00:00 +0000\r\nDate: x\r\n\r\n"),
-            "1-Nov-2026"
-        );
         assert_eq!(sent("Date: nonsense\r\n\r\n"), "1-Jan-1970");
         assert_eq!(sent(""), "1-Jan-1970");
     }

@@ -175,7 +175,6 @@ mod tests {
                 "BODY \"class=x\"",
                 "BODY \"inner body\"",
                 "BODY \"in base64\"",
-                "BODY reporting-mta",
                 "TEXT \"inner subject\"",
                 "TEXT partheader",
                 "TEXT pixel.png",
@@ -201,6 +200,8 @@ mod tests {
         matches(Manner::Dovecot, &parts, Truth::No);
         matches(Manner::Cyrus, &loose[..2], Truth::Yes);
         matches(Manner::Dovecot, &loose, Truth::No);
+        matches(Manner::Dovecot, &["BODY reporting-mta"], Truth::Yes);
+        matches(Manner::Cyrus, &["BODY reporting-mta"], Truth::No);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 /// How the store's own server matches, so that sealed messages are found as others are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Manner {
-    /// As RFC 5051 has it, and as Dovecot does it: `munchen` is not `München`; BODY looks at bodies alone.
+    /// As RFC 5051 has it, and as Dovecot does it: `munchen` is not `München`; BODY looks at bodies alone,
+    /// reports on deliveries among them.
     #[default]
     Dovecot,
     /// As Cyrus does it: accents do not count, any white space is as good as one space, and BODY looks at

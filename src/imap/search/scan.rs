@@ -111,16 +111,14 @@ impl<'a> Scan<'a> {
             return;
         }
         let header = Header::parse(header);
-        let kind = ContentKind::of(&header);
-        if part.kind == Kind::Text || kind.is_message {
-            let body = message.get(part.body.clone()).unwrap_or_default();
-            match header.transfer_encoding().as_str() {
-                "base64" => self.text(&decode::text(&decode::base64(body), &kind.charset)),
-                "quoted-printable" => {
-                    self.text(&decode::text(&decode::quoted_printable(body), &kind.charset));
-                }
-                _ => self.text(&decode::text(body, &kind.charset)),
+        let Some(charset) = charset(&header, part.kind, self.manner()) else { return };
+        let body = message.get(part.body.clone()).unwrap_or_default();
+        match header.transfer_encoding().as_str() {
+            "base64" => self.text(&decode::text(&decode::base64(body), &charset)),
+            "quoted-printable" => {
+                self.text(&decode::text(&decode::quoted_printable(body), &charset));
             }
+            _ => self.text(&decode::text(body, &charset)),
         }
     }
 
@@ -138,27 +136,25 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What a Content-Type says of the text in a part.
-struct ContentKind {
-    /// `message/*`: a report on a delivery, for one, is read as text.
-    is_message: bool,
-    charset: Vec<u8>,
-}
-
-impl ContentKind {
-    fn of(header: &Header<'_>) -> Self {
-        let mut kind = Self { is_message: false, charset: Vec::new() };
-        let Some(field) = header.first("Content-Type") else { return kind };
-        if field.value.len() > MAX_TYPE_BYTES {
-            return kind;
-        }
-        let value = [field.value, b"\r\n"].concat();
-        if let HeaderValue::ContentType(parsed) = MessageStream::new(&value).parse_content_type() {
-            kind.is_message = parsed.ctype().eq_ignore_ascii_case("message");
-            kind.charset = parsed.attribute("charset").unwrap_or_default().as_bytes().to_vec();
-        }
-        kind
+/// The charset of a part that is text to the server, empty where none is named; `None` for other parts.
+fn charset(header: &Header<'_>, kind: Kind, manner: Manner) -> Option<Vec<u8>> {
+    let is_text = kind == Kind::Text;
+    let Some(field) = header.first("Content-Type") else { return is_text.then(Vec::new) };
+    // What cannot be understood is text to MIME (RFC 2045 §5.2) and to Cyrus.
+    let unknown = || (is_text && manner == Manner::Cyrus).then(Vec::new);
+    if field.value.len() > MAX_TYPE_BYTES {
+        return unknown();
     }
+    let value = [field.value, b"\r\n"].concat();
+    let parsed = MessageStream::new(&value).parse_content_type();
+    let HeaderValue::ContentType(parsed) = parsed else { return unknown() };
+    if parsed.subtype().is_none() {
+        return unknown();
+    }
+    // A report on a delivery is text to Dovecot, as all of `message/*`.
+    let is_report = parsed.ctype().eq_ignore_ascii_case("message") && manner == Manner::Dovecot;
+    let is_here = is_text || is_report;
+    is_here.then(|| parsed.attribute("charset").unwrap_or_default().as_bytes().to_vec())
 }
 
 #[cfg(test)]
