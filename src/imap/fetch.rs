@@ -227,6 +227,13 @@ impl<'a> Answer<'a> {
         self.pairs.iter().filter(|pair| is_metadata(pair.name))
     }
 
+    /// The mod-sequence (RFC 7162 §3.1.4.2), where it was asked for.
+    pub fn modseq(&self) -> Option<u64> {
+        let pair = self.pairs.iter().find(|pair| pair.name.eq_ignore_ascii_case(b"MODSEQ"))?;
+        let number = pair.value.strip_prefix(b"(")?.strip_suffix(b")")?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }
+
     /// What the store says of a message beside its content, as a list for [`Answer::with_metadata`].
     pub fn metadata_list(&self) -> Vec<u8> {
         let mut list = b"(".to_vec();
@@ -313,7 +320,7 @@ fn check_modifiers(list: &[u8]) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::view::Manner;
+    use crate::imap::Manner;
     use crate::seal::Summary;
 
     fn fetch(uid: bool, text: &str) -> Fetch {

@@ -15,14 +15,18 @@ pub mod forward;
 pub mod frame;
 pub mod items;
 pub mod login;
+mod manner;
 pub mod namespace;
 mod parameters;
 mod parts;
 pub mod proxy;
 pub mod refusal;
 pub mod response;
+pub mod search;
 pub mod section;
 mod structure;
 pub mod token;
 pub mod view;
 mod write;
+
+pub use manner::Manner;

@@ -10,56 +10,13 @@ use std::ops::Range;
 
 use super::envelope;
 use super::items::{Content, Item};
+use super::manner::Manner;
 use super::parts::Parts;
 use super::section::{Section, Text};
 use super::structure::{self, Form};
 use super::write;
 use crate::message::header;
 use crate::seal::Summary;
-
-/// Whose answers ours are like, in the few places where the servers differ for well-formed mail: a mailbox
-/// of sealed and plain messages is then told of in one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Manner {
-    /// Cyrus: what stands in the message, and nothing else.
-    #[default]
-    Cyrus,
-    /// Dovecot: it names the charset that a text has by default, and tidies the white space of subjects.
-    Dovecot,
-}
-
-impl Manner {
-    pub(super) fn names_default_charset(self) -> bool {
-        self == Self::Dovecot
-    }
-
-    /// The place of an address that has no local part.
-    pub(super) fn missing_local(self) -> &'static [u8] {
-        match self {
-            Self::Cyrus => b"",
-            Self::Dovecot => b"MISSING_MAILBOX",
-        }
-    }
-
-    /// The place of an address that has no domain.
-    pub(super) fn missing_domain(self) -> &'static [u8] {
-        match self {
-            Self::Cyrus => b"unspecified-domain",
-            Self::Dovecot => b"MISSING_DOMAIN",
-        }
-    }
-
-    pub(super) fn subject(self, subject: Vec<u8>) -> Vec<u8> {
-        match self {
-            Self::Cyrus => subject,
-            Self::Dovecot => {
-                let words = subject.split(|byte| matches!(byte, b' ' | b'\t'));
-                let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
-                words.join(&b' ')
-            }
-        }
-    }
-}
 
 /// An item was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::config;
+use crate::imap::Manner;
 use crate::imap::capability::Capabilities;
 use crate::imap::forward;
 use crate::imap::frame::Step;
 use crate::imap::login::Credentials;
 use crate::imap::response::{self, Response};
-use crate::imap::view::Manner;
 use crate::secret::SecretBytes;
 use crate::sys::socket::{Peer, Stream};
 

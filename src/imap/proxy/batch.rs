@@ -8,8 +8,9 @@ use tokio::task::spawn_blocking;
 
 use crate::age::Wrapped;
 use crate::agent::identity::Recovered;
+use crate::imap::Manner;
 use crate::imap::fetch::{Answer, Depth, Fetch};
-use crate::imap::view::{Manner, View};
+use crate::imap::view::View;
 use crate::seal::{Reading, Ring, SIGNATURE_FIELD, Summary, UnsealError};
 use crate::secret::SecretBytes;
 use crate::user::User;
@@ -187,12 +188,17 @@ fn wanted(looked: &[Looked]) -> Vec<u8> {
     let mut stanzas = Vec::new();
     for looked in looked {
         let Looked::Sealed(reading) = looked else { continue };
-        let keys = if reading.has_body() { reading.body_keys() } else { reading.summary_keys() };
-        for Wrapped(octets) in keys {
-            stanzas.extend_from_slice(&octets);
-        }
+        stanzas_of(reading, &mut stanzas);
     }
     stanzas
+}
+
+/// The stanzas of one message: of its body where that was fetched, else of its summary.
+pub(super) fn stanzas_of(reading: &Reading, stanzas: &mut Vec<u8>) {
+    let keys = if reading.has_body() { reading.body_keys() } else { reading.summary_keys() };
+    for Wrapped(octets) in keys {
+        stanzas.extend_from_slice(&octets);
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "what all the answers of a batch share")]

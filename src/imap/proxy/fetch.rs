@@ -15,10 +15,10 @@ use super::lease::Keys;
 use super::session::{LOCKED, Session};
 
 /// A batch is opened when it has so many messages, or so many octets.
-const BATCH_MESSAGES: usize = 200;
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const BATCH_MESSAGES: usize = 200;
+pub(super) const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Batches that are opened while the next one is read: one for each core.
-const MAX_OPENING: usize = 2;
+pub(super) const MAX_OPENING: usize = 2;
 /// Messages that are asked for again in one command.
 const AGAIN_MESSAGES: usize = 200;
 

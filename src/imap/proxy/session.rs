@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// Passes a response on that is no answer to a command of the client's.
-    fn pass_on(&mut self, octets: usize) -> Result<(), End> {
+    pub(super) fn pass_on(&mut self, octets: usize) -> Result<(), End> {
         let text = self.backend.first(octets);
         let line = text.strip_suffix(b"\r\n").unwrap_or(text);
         match response::parse(line) {
