@@ -54,12 +54,21 @@ impl Pair {
     /// Runs a command on both sides; gives the direct answer.
     pub fn run(&mut self, command: &str) -> Answer {
         self.commands += 1;
-        let direct = self.direct.client.command(command);
-        let proxy = self.proxy.client.command(command);
+        let [direct, proxy] = self.both(|side| side.client.command(command));
         let answers = [(&direct, &self.direct), (&proxy, &self.proxy)]
             .map(|(answer, side)| Normal::of(answer, side.user));
         self.compare(command, &answers[0], &answers[1]);
         direct
+    }
+
+    /// Does the same on both sides at once.
+    pub fn both<T: Send>(&mut self, what: impl Fn(&mut Side) -> T + Sync) -> [T; 2] {
+        let (direct, proxy) = (&mut self.direct, &mut self.proxy);
+        std::thread::scope(|scope| {
+            let proxy = scope.spawn(|| what(proxy));
+            let direct = what(direct);
+            [direct, proxy.join().unwrap()]
+        })
     }
 
     fn compare(&mut self, command: &str, direct: &Normal, proxy: &Normal) {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// All of them, by name.
 pub fn all() -> Vec<(String, Vec<u8>)> {
     let mut made = Vec::new();
-    for index in 0..12 {
+    for index in 0..37 {
         made.push((format!("made/single-{index}"), single(index)));
         made.push((format!("made/alternative-{index}"), alternative(index)));
         made.push((format!("made/attached-{index}"), attached(index)));
@@ -40,11 +40,12 @@ const SUBJECTS: [&str; 6] = [
 ];
 
 fn header(index: usize) -> String {
+    let day = 1 + index % 28;
     let person = |shift: usize| PEOPLE[(index + shift) % PEOPLE.len()];
     let mut text = format!(
         "Received: from mx{index}.example.net by mail.example.org; Tue, {:02} Mar 2025 08:{:02}:00 +0100\r\n\
          Date: Tue, {:02} Mar 2025 08:{:02}:07 +0100\r\nFrom: {}\r\nTo: {}\r\n",
-        1 + index, index, 1 + index, index, person(0), person(1),
+        day, index, day, index, person(0), person(1),
     );
     if index % 2 == 0 {
         let _ = write!(text, "Cc: {},\r\n {}\r\n", person(2), person(3));
@@ -118,7 +119,7 @@ fn attachment(index: usize) -> String {
         "filename=plain.bin; size=512",
         "filename*0=\"a long name that \"; filename*1=\"goes on.pdf\"",
     ];
-    let content = base64(&noise(400 + index * 1500, index as u64));
+    let content = base64(&noise(400 + index % 12 * 1500, index as u64));
     let lines: Vec<&str> =
         content.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!(

@@ -36,7 +36,7 @@ impl Normal {
             } else if [&b"OK"[..], b"NO", b"BAD", b"BYE"].contains(&first) {
                 normal.untagged.push(vec![Token::Atom(status(response, user))]);
             } else {
-                normal.untagged.push(numbers_out(parse(&without_name(response, user))));
+                normal.untagged.push(found(numbers_out(parse(&without_name(response, user)))));
             }
         }
         normal
@@ -60,6 +60,24 @@ impl Normal {
     }
 }
 
+/// What SEARCH found is a set, and the parts of ESEARCH are in any order.
+fn found(mut response: Vec<Token>) -> Vec<Token> {
+    match response.first().and_then(Token::atom) {
+        Some("SEARCH") => response[1..].sort_by_key(Token::number),
+        Some("ESEARCH") => {
+            let is_part = |token: &Token| {
+                ["MIN", "MAX", "ALL", "COUNT", "MODSEQ"].iter().any(|name| token.atom() == Some(name))
+            };
+            let first = response.iter().position(is_part).unwrap_or(response.len());
+            let mut parts: Vec<_> = response[first..].chunks(2).map(<[Token]>::to_vec).collect();
+            parts.sort();
+            response.splice(first.., parts.concat());
+        }
+        _ => {}
+    }
+    response
+}
+
 /// Flags are a set.
 fn sorted(flags: Token) -> Token {
     let Token::List(mut flags) = flags else { return flags };
@@ -74,7 +92,7 @@ fn status(response: &[u8], user: &str) -> String {
     let code = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let Some((code, _)) = code else { return word.to_owned() };
     let mut words: Vec<_> = code.split(' ').collect();
-    let made_up = NUMBERS.contains(&words[0]) || matches!(words[0], "APPENDUID" | "COPYUID");
+    let made_up = NUMBERS.contains(&words[0]) || matches!(words[0], "APPENDUID" | "COPYUID" | "MAILBOXID");
     if made_up && words.len() > 1 {
         words[1] = "N";
     }
