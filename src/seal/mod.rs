@@ -16,9 +16,9 @@ mod summary;
 pub use draft::{ContentKeys, Draft, Fixed, SealError, SealedMessage};
 pub use open::{Head, Outer, Trust, UnsealError, Unsealed, open_summary, unseal};
 pub use outer::{ClearHeaders, ClearHeadersError};
-pub use signature::{Signature, SignatureError};
+pub use signature::{FIELD as SIGNATURE_FIELD, Signature, SignatureError};
 pub use site_key::{KeyId, Ring, SealingKey, SiteKeyError};
-pub use summary::{Summary, SummaryPart};
+pub use summary::{FIELD as SUMMARY_FIELD, Summary, SummaryPart};
 
 #[cfg(test)]
 mod tests {

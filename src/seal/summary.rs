@@ -11,10 +11,10 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::message::header::Header;
-use crate::message::mime::{Kind, Part, Skeleton};
+use crate::message::mime::{self, Kind, Part, Skeleton};
 
 /// The header field; always there, always the last one.
-pub(super) const FIELD: &str = "Sealed-Summary";
+pub const FIELD: &str = "Sealed-Summary";
 /// The field's value where the summary is too large or the structure was not told apart.
 pub(super) const NONE: &str = "none";
 /// The longest value of the field, in octets of base64.
@@ -129,20 +129,38 @@ impl Summary {
         if !skeleton.complete || header_bytes(&skeleton.root) as u64 > MAX_PLAIN_BYTES {
             return None;
         }
-        let (kept, omitted) = without_bulk(header);
+        Some(Self::with(message, skeleton, header, without_bulk(header)))
+    }
+
+    /// Sums an opened message up whose sealed summary is "none": any message, with every field of its
+    /// header, in memory that its own size bounds. What the limits of [`crate::message::mime`] left
+    /// unopened is a part without parts.
+    pub fn of_message(message: &[u8]) -> Self {
+        let skeleton = mime::skeleton(message);
+        let block = message.get(skeleton.root.header.clone()).unwrap_or_default();
+        let header = Header::parse(block);
+        Self::with(message, &skeleton, &header, (block.to_vec(), Vec::new()))
+    }
+
+    fn with(
+        message: &[u8],
+        skeleton: &Skeleton,
+        header: &Header<'_>,
+        (kept, omitted): (Vec<u8>, Vec<String>),
+    ) -> Self {
         let mut parts = Vec::new();
         flatten(&skeleton.root, 0, message, &mut parts);
         if let Some(root) = parts.first_mut() {
             root.header = ByteVec::from(Vec::new());
         }
-        Some(Self {
+        Self {
             version: VERSION,
             size: message.len() as u64,
             header: ByteVec::from(kept),
             omitted,
             parts,
             preview: preview(message, &skeleton.root, header),
-        })
+        }
     }
 
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
@@ -298,7 +316,6 @@ fn readable_texts<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::mime;
 
     const MESSAGE: &[u8] = b"Subject: hi\r\nDKIM-Signature: v=1;\r\n b=xyz\r\nARC-Seal: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n  aus K=C3=B6ln\r\n--b\r\nContent-Type: image/png\r\n\r\nxx\r\n--b--\r\n";
 
