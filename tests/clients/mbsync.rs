@@ -27,6 +27,11 @@ impl Program for Mbsync {
     const NAME: &'static str = "mbsync";
     const OWN_FIELDS: &'static [&'static str] = &["X-TUID:"];
 
+    /// It warns of a header without end, and leaves such a message where it is.
+    fn takes(message: &[u8]) -> bool {
+        message.starts_with(b"\r\n") || memchr::memmem::find(message, b"\r\n\r\n").is_some()
+    }
+
     fn fetch(desk: &Desk) -> Vec<Vec<u8>> {
         desk.make("mail");
         desk.make("state");

@@ -51,7 +51,9 @@ impl Desk {
 
     /// The client's program, as if it were installed, at home in the folder.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = unpacked::client(program);
+        // Some would wait for somebody to press a key.
+        let mut command = unpacked::client("timeout");
+        command.args(["--foreground", "100", program]);
         command.env("HOME", &self.folder).env_remove("PYTHONHOME").env_remove("PYTHONPATH");
         command.current_dir(&self.folder).stdin(Stdio::null());
         command
@@ -93,7 +95,13 @@ pub trait Program {
     const OWN_FIELDS: &'static [&'static str] = &[];
     /// Whether it takes messages apart and writes them anew.
     const REWRITES: bool = false;
-    /// What it makes up when it does so, and else than the last time.
+
+    /// Whether it is content with the message.
+    fn takes(_message: &[u8]) -> bool {
+        true
+    }
+
+    /// Whether it made something up when it wrote the message anew, which is another the next time.
     fn made_up(_message: &[u8]) -> bool {
         false
     }
@@ -123,6 +131,7 @@ pub fn at_work<S: Store, P: Program>() {
         client.command(format!("CREATE {mailbox}")).good();
         client.command(format!("SUBSCRIBE {mailbox}")).good();
     }
+    sent.retain(|message| P::takes(message));
     let kept: Vec<_> =
         sent.into_iter().filter(|m| client.append("INBOX", "", m).status() == "OK").collect();
     assert!(kept.len() > 220, "the store takes only {} messages", kept.len());
@@ -138,15 +147,16 @@ pub fn at_work<S: Store, P: Program>() {
         same(&fetched, &direct);
         // It leaves most as they are.
         let untouched = fetched.iter().filter(|message| kept.iter().any(|m| to_lf(m) == **message));
-        assert!(untouched.count() > 150);
+        assert!(untouched.count() > 150, "it touches nearly all");
     } else {
-        same(&fetched, &kept);
+        same(&fetched, &without(kept.clone(), P::OWN_FIELDS));
     }
     P::change(&desk, &letters);
 
     let mut expected = kept;
     expected.retain(|message| *message != letters.moved && *message != letters.delete);
     expected.push(letters.append.clone());
+    let expected = without(expected, P::OWN_FIELDS);
     let look = |client: &mut Client, mailbox: &str| -> Vec<Vec<u8>> {
         client.command(format!("EXAMINE {mailbox}")).good();
         let answer = client.command("UID FETCH 1:* BODY.PEEK[]").good();
@@ -249,14 +259,14 @@ pub fn maildir(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Changes in a Maildir, as a client of it makes them: whatever synchronises it finds them there.
 pub fn change_maildirs(inbox: &Path, copies: &Path, moved: &Path, letters: &Letters) {
     let all = maildir(inbox);
-    let path_of = |message: &[u8]| {
-        let message = to_lf(message);
-        all.iter().find(|(_, bytes)| to_lf(bytes) == message).map(|(path, _)| path.clone()).unwrap()
+    let path_of = |letter: &[u8]| {
+        let subject = letter.split(|&byte| byte == b'\r').find(|line| line.starts_with(b"\nSubject:"));
+        let has = |message: &[u8]| memchr::memmem::find(message, subject.unwrap()).is_some();
+        all.iter().find(|(_, message)| has(message)).map(|(path, _)| path.clone()).unwrap()
     };
     let flag = path_of(&letters.flag);
     fs::rename(&flag, with_flags(inbox, &flag, "F")).unwrap();
-    let delete = path_of(&letters.delete);
-    fs::rename(&delete, with_flags(inbox, &delete, "ST")).unwrap();
+    fs::remove_file(path_of(&letters.delete)).unwrap();
     fs::write(copies.join("cur/1700000001.1.here:2,"), to_lf(&letters.copy)).unwrap();
     fs::write(moved.join("cur/1700000002.1.here:2,"), to_lf(&letters.moved)).unwrap();
     fs::remove_file(path_of(&letters.moved)).unwrap();

@@ -23,14 +23,14 @@ impl Mutt {
             cache.display()
         );
         let settings = desk.file("muttrc", settings);
-        let push = format!("exec noop; push '{keys}'");
+        let push = format!("push '{keys}'");
         let mutt = format!(
             "mutt -n -F {} -e \"{}\"",
             settings.display(),
             push.replace('\\', "\\\\").replace('"', "\\\"")
         );
         let mut command = desk.command("/usr/bin/script");
-        command.args(["--quiet", "--return", "--command", &mutt, "typescript"]);
+        command.args(["--quiet", "--flush", "--return", "--command", &mutt, "typescript"]);
         command.env("TERM", "vt100").env("LANG", "C.UTF-8").env("COLUMNS", "100").env("LINES", "40");
         run(&mut command);
     }
@@ -49,6 +49,7 @@ impl Mutt {
 
 impl Program for Mutt {
     const NAME: &'static str = "mutt";
+    const OWN_FIELDS: &'static [&'static str] = &["Status:", "Content-Length:", "Lines:"];
 
     fn fetch(desk: &Desk) -> Vec<Vec<u8>> {
         // Whoever copies all messages to a folder of his own has fetched them.

@@ -33,7 +33,8 @@ impl fmt::Display for Difference {
 
 fn brief(text: &str) -> String {
     let short: String = text.chars().take(1_000).collect();
-    if short.len() < text.len() { format!("{short}…") } else { short }
+    let short = short.replace("\r\n", "␍␊");
+    if text.chars().count() > 1_000 { format!("{short}…") } else { short }
 }
 
 /// The two sides of one store.
