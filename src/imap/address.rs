@@ -398,7 +398,10 @@ mod tests {
     #[test]
     fn lists_and_groups() {
         assert_eq!(shown("a@b,, (c) ,c@d"), "(- - a b)(- - c d)");
-        assert_eq!(shown("A Group:a@b,N <c@d>;, e@f"), "(- - A Group -)(- - a b)(N - c d)(- - - -)(- - e f)");
+        assert_eq!(
+            shown("A Group:a@b,N <c@d>;, e@f"),
+            "(- - A Group -)(- - a b)(N - c d)(- - - -)(- - e f)"
+        );
         assert_eq!(shown("Undisclosed:;"), "(- - Undisclosed -)(- - - -)");
         assert_eq!(shown("G: a@b"), "(- - G -)(- - a b)(- - - -)");
         assert_eq!(shown("a@b c@d <e@f>"), "(- - a b)(- - c d)(- - e f)");

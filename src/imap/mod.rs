@@ -9,6 +9,7 @@ pub mod append;
 pub mod capability;
 pub mod command;
 mod envelope;
+pub mod fetch;
 pub mod fetched;
 pub mod forward;
 pub mod frame;

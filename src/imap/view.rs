@@ -139,12 +139,7 @@ impl<'a> View<'a> {
         self.parts.get_or_init(|| Parts::of(self.summary))
     }
 
-    fn content(
-        &self,
-        item: &Item,
-        content: &Content,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unanswered> {
+    fn content(&self, item: &Item, content: &Content, out: &mut Vec<u8>) -> Result<(), Unanswered> {
         if self.message.is_none() && item.needs_message(self.summary) {
             return Err(Unanswered::NeedsMessage);
         }

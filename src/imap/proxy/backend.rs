@@ -14,6 +14,7 @@ use crate::imap::forward;
 use crate::imap::frame::Step;
 use crate::imap::login::Credentials;
 use crate::imap::response::{self, Response};
+use crate::imap::view::Manner;
 use crate::secret::SecretBytes;
 use crate::sys::socket::{Peer, Stream};
 
@@ -35,6 +36,7 @@ pub(super) struct Backend {
     most: usize,
     /// What was said while something else was waited for.
     aside: Vec<u8>,
+    manner: Manner,
 }
 
 /// Why the store is of no use.
@@ -95,6 +97,7 @@ impl Backend {
             commands: 0,
             patience,
             aside: Vec::new(),
+            manner: Manner::Dovecot,
             // A sealed message is written in base64.
             most: most.saturating_mul(2).saturating_add(MAX_LINE_BYTES),
         };
@@ -116,10 +119,15 @@ impl Backend {
             _ => return Err(Failed::Nonsense("no IMAP greeting")),
         }
         let told = Capabilities::find(greeting);
+        let is_cyrus = memchr::memmem::find(greeting, b"Cyrus").is_some();
         self.wire.take(octets);
         match told {
             Some(told) => self.capabilities = told,
             None => self.ask_for_capabilities().await?,
+        }
+        // It may be told not to say who it is; nobody else has this one.
+        if is_cyrus || self.capabilities.has("ANNOTATE-EXPERIMENT-1") {
+            self.manner = Manner::Cyrus;
         }
         Ok(())
     }
@@ -339,6 +347,16 @@ impl Backend {
     /// Gives memory back while nothing is said.
     pub(super) fn rest(&mut self) {
         self.wire.rest();
+    }
+
+    /// Takes one out, its line end with it.
+    pub(super) fn take_out(&mut self, octets: usize) -> Vec<u8> {
+        self.wire.take_out(octets)
+    }
+
+    /// How the store writes what several servers write in several ways.
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// How long an answer may take.

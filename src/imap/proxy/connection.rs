@@ -93,10 +93,10 @@ impl Connection {
                     None => return,
                 },
                 Ok(Next::Session(logged_in)) => {
-                    let Self { service, current, client, peer, admission, stop, .. } = self;
+                    let Self { service, current, client, admission, stop, .. } = self;
                     let (backend, keys, login) = *logged_in;
                     let session = Session::new(
-                        service, current, client, backend, keys, login, peer, admission, stop,
+                        service, current, client, backend, keys, login, admission, stop,
                     );
                     return session.run().await;
                 }
@@ -307,8 +307,8 @@ impl Connection {
         if let Keys::Away(why) = &keys {
             log::imap_keys_away(user, &self.peer, why);
         }
-        if let Keys::Held(lease) = &keys {
-            for notice in &lease.notices {
+        if let Keys::Held(held) = &keys {
+            for notice in &held.notices {
                 self.client.say(format_args!("* OK [ALERT] {notice}"));
             }
         }

@@ -4,9 +4,11 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::agent::protocol::{
@@ -45,11 +47,21 @@ impl AgentAddress {
 /// What became of a login at the agent.
 pub(super) enum Keys {
     /// They are there for as long as the lease is.
-    Held(Lease),
+    Held(Held),
     /// The user has none: his mail is not sealed.
     None,
     /// The user has some, or may have, and they are not there: for the reason given.
     Away(String),
+}
+
+/// A user's keys.
+pub(super) struct Held {
+    /// One question at a time.
+    pub(super) lease: Arc<Mutex<Lease>>,
+    /// Every name the user has had: mail may be signed for any of them.
+    pub(super) names: Arc<[User]>,
+    /// What the user is to be told.
+    pub(super) notices: Vec<String>,
 }
 
 /// An open connection to the agent that holds a user's keys.
@@ -57,10 +69,6 @@ pub(super) struct Lease {
     stream: Stream,
     /// Whose keys they are.
     user: String,
-    /// Every name the user has had: mail may be signed for any of them.
-    pub(super) names: Vec<User>,
-    /// What the user is to be told.
-    pub(super) notices: Vec<String>,
 }
 
 impl Keys {
@@ -93,7 +101,8 @@ impl Keys {
     /// Waits until a lease that is held is lost; for ever where there is none.
     pub(super) async fn are_lost(&self) {
         match self {
-            Self::Held(lease) => lease.is_lost().await,
+            // Nobody asks it anything meanwhile.
+            Self::Held(held) => held.lease.lock().await.is_lost().await,
             Self::None | Self::Away(_) => std::future::pending().await,
         }
     }
@@ -116,7 +125,8 @@ impl Keys {
         match reply {
             Reply::Unlocked { names, notices } => {
                 let names = names.iter().filter_map(|name| User::parse(name).ok()).collect();
-                Self::Held(Lease { stream, user: user.to_owned(), names, notices })
+                let lease = Arc::new(Mutex::new(Lease { stream, user: user.to_owned() }));
+                Self::Held(Held { lease, names, notices })
             }
             Reply::NoKeys => Self::None,
             Reply::Diverged => Self::Away(
@@ -152,7 +162,7 @@ impl Lease {
     }
 
     /// Waits until the lease is lost.
-    pub(super) async fn is_lost(&self) {
+    async fn is_lost(&self) {
         // Nothing is said unasked: whatever arrives is the end.
         let _ = self.stream.is_hung_up().await;
     }

@@ -11,6 +11,7 @@
 
 mod append;
 mod backend;
+mod batch;
 mod client;
 mod connection;
 mod fetch;

@@ -1,6 +1,7 @@
 //! Where mail may lie: what is sealed for one user is of no use in a mailbox that others read.
 
 use crate::imap::forward;
+use crate::imap::items::read_label;
 use crate::imap::namespace::Namespaces;
 use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
@@ -92,7 +93,7 @@ fn looked_at(line: &[u8]) -> Option<(u64, bool)> {
     let (mut uid, mut is_sealed) = (None, None);
     at.expect(b'(').ok()?;
     while !at.eat(b')') {
-        let name = crate::imap::fetched::name(&mut at).ok()?;
+        let name = read_label(&mut at).ok()?;
         at.space().ok()?;
         if name.eq_ignore_ascii_case(b"UID") {
             uid = Some(at.number().ok()?);

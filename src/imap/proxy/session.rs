@@ -11,7 +11,6 @@ use crate::imap::command::{self, ClientCommand};
 use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
 use crate::service::clients::Admission;
-use crate::sys::socket::Peer;
 
 use super::backend::Backend;
 use super::client::{Asked, Client, End, MAX_COMMAND_BYTES, Refused};
@@ -23,7 +22,7 @@ use super::{Current, Service};
 /// What waits to be sent is sent when it is this much, in octets.
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 /// The lease was lost.
-const LOCKED: &str = "your keys were locked; log in again";
+pub(super) const LOCKED: &str = "your keys were locked; log in again";
 
 /// A session.
 pub(super) struct Session {
@@ -37,7 +36,6 @@ pub(super) struct Session {
     pub(super) admission: Admission,
     pub(super) selected: Option<Selected>,
     pub(super) places: Places,
-    peer: Peer,
     stop: watch::Receiver<bool>,
 }
 
@@ -60,24 +58,11 @@ impl Session {
         backend: Backend,
         keys: Keys,
         login: String,
-        peer: Peer,
         admission: Admission,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let (selected, places) = (None, Places::default());
-        Self {
-            service,
-            current,
-            client,
-            backend,
-            keys,
-            login,
-            admission,
-            selected,
-            places,
-            peer,
-            stop,
-        }
+        Self { service, current, client, backend, keys, login, admission, selected, places, stop }
     }
 
     /// Serves the client until one of the three hangs up.
@@ -249,7 +234,7 @@ impl Session {
         let Keys::Away(_) = &self.keys else { return Ok(()) };
         // Another session may have unlocked them.
         match Keys::lease(&self.current.agent, &self.login).await {
-            Keys::Held(lease) => self.keys = Keys::Held(lease),
+            Keys::Held(held) => self.keys = Keys::Held(held),
             Keys::None | Keys::Away(_) => {}
         }
         match &self.keys {
@@ -297,18 +282,34 @@ impl Session {
 
     /// Waits for the store's next response, and for the end of whoever else is in it.
     pub(super) async fn next_response(&mut self) -> Result<usize, End> {
-        let patience = self.backend.patience();
+        let watched = self.keys.are_lost();
+        Self::response_or_end(&mut self.backend, &mut self.client, watched).await
+    }
+
+    /// The same while the agent is asked: whoever asks finds out that the lease is lost.
+    pub(super) async fn next_response_unwatched(&mut self) -> Result<usize, End> {
+        let watched = std::future::pending();
+        Self::response_or_end(&mut self.backend, &mut self.client, watched).await
+    }
+
+    async fn response_or_end(
+        backend: &mut Backend,
+        client: &mut Client,
+        lost: impl Future<Output = ()>,
+    ) -> Result<usize, End> {
+        tokio::pin!(lost);
+        let patience = backend.patience();
         loop {
-            let has_room = self.client.wire.waiting().len() < MAX_COMMAND_BYTES;
+            let has_room = client.wire.waiting().len() < MAX_COMMAND_BYTES;
             return tokio::select! {
                 biased;
-                octets = timeout(patience, self.backend.response()) => match octets {
+                octets = timeout(patience, backend.response()) => match octets {
                     Ok(octets) => Ok(octets?),
                     Err(_) => Err(End::Store("no answer in time".into())),
                 },
-                () = self.keys.are_lost() => Err(End::Bye(LOCKED)),
+                () = &mut lost => Err(End::Bye(LOCKED)),
                 // The next command may come already; whoever hangs up waits for no answer.
-                filled = self.client.wire.fill(), if has_room => {
+                filled = client.wire.fill(), if has_room => {
                     filled?;
                     continue;
                 }
