@@ -38,7 +38,14 @@ fn run(pair: &mut Pair) {
     for letter in corpus::well_formed() {
         let answers = pair.both(|side| side.client.append("mail", &letter.before, &letter.bytes));
         let [direct, proxy] = answers.map(|answer| answer.status());
-        if direct != proxy { eprintln!("APPEND {} {direct} {proxy}", letter.name); if direct=="OK" {panic!();} else {continue;}}
+        if direct != proxy {
+            eprintln!("APPEND {} {direct} {proxy}", letter.name);
+            if direct == "OK" {
+                panic!();
+            } else {
+                continue;
+            }
+        }
         if direct == "OK" {
             pair.names.push(letter.name);
         }
@@ -116,8 +123,10 @@ fn malformed<S: Store>() {
     client.command("CREATE odd").good();
     let letters = corpus::malformed();
     let refused = corpus::append(&mut client, "odd", &letters);
-    let kept: Vec<_> =
-        letters.iter().filter(|letter| refused.iter().all(|(name, _)| *name != letter.name)).collect();
+    let kept: Vec<_> = letters
+        .iter()
+        .filter(|letter| refused.iter().all(|(name, _)| *name != letter.name))
+        .collect();
     assert!(kept.len() >= 90, "{refused:?}");
     client.command("SELECT odd").good();
     let names: Vec<_> = kept.iter().map(|letter| letter.name.clone()).collect();

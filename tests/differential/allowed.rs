@@ -28,8 +28,7 @@ pub const ALLOWED: [Allowed; 1] = [Allowed {
 /// Takes out what is allowed at this store. Whatever is allowed must occur: the list holds nothing that
 /// is not so any more.
 pub fn left_over(kind: Kind, found: Vec<Difference>) -> (Vec<Difference>, Vec<&'static str>) {
-    let rules: Vec<_> =
-        ALLOWED.iter().filter(|rule| rule.at.is_none_or(|at| at == kind)).collect();
+    let rules: Vec<_> = ALLOWED.iter().filter(|rule| rule.at.is_none_or(|at| at == kind)).collect();
     let mut used = vec![false; rules.len()];
     let mut left = Vec::new();
     for difference in found {
