@@ -116,8 +116,10 @@ fn malformed<S: Store>() {
     client.command("CREATE odd").good();
     let letters = corpus::malformed();
     let refused = corpus::append(&mut client, "odd", &letters);
-    let kept: Vec<_> =
-        letters.iter().filter(|letter| refused.iter().all(|(name, _)| *name != letter.name)).collect();
+    let kept: Vec<_> = letters
+        .iter()
+        .filter(|letter| refused.iter().all(|(name, _)| *name != letter.name))
+        .collect();
     assert!(kept.len() >= 90, "{refused:?}");
     client.command("SELECT odd").good();
     let names: Vec<_> = kept.iter().map(|letter| letter.name.clone()).collect();

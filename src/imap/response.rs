@@ -74,6 +74,15 @@ pub fn is_ok(rest: &[u8]) -> bool {
         && matches!(rest.get(2), None | Some(b' '))
 }
 
+/// An ESEARCH response (RFC 4731) in answer to a command whose tag was another: `own` becomes `tag`.
+pub fn with_tag(line: &[u8], own: &[u8], tag: &[u8]) -> Option<Vec<u8>> {
+    let begin = [b"* ESEARCH (TAG \"", own, b"\")"].concat();
+    let (begun, rest) = line.split_at_checked(begin.len())?;
+    // A tag has neither quotes nor backslashes (RFC 3501 §9).
+    let retagged = || [b"* ESEARCH (TAG \"", tag, b"\")", rest].concat();
+    begun.eq_ignore_ascii_case(&begin).then(retagged)
+}
+
 /// The number of a response code of an untagged OK, such as UIDVALIDITY (RFC 3501 §7.1).
 pub fn code_number(text: &[u8], name: &str) -> Option<u64> {
     let code = code(text)?;
@@ -119,6 +128,9 @@ mod tests {
         let text = b"* OK [UIDVALIDITY 123] valid";
         assert_eq!(code_number(text, "UIDVALIDITY"), Some(123));
         assert_eq!(code_number(text, "UIDNEXT"), None);
+        let extended = with_tag(b"* ESEARCH (TAG \"n7\") UID ALL 1:3", b"n7", b"a1");
+        assert_eq!(extended.unwrap(), b"* ESEARCH (TAG \"a1\") UID ALL 1:3");
+        assert_eq!(with_tag(b"* SEARCH 1", b"n7", b"a1"), None);
         assert_eq!(code(b"NO [TRYCREATE] no such mailbox"), Some(&b"TRYCREATE"[..]));
         assert!(
             may_have_literals(b"* 1 FETCH (BODY[] {3}") && !may_have_literals(b"* NO what {3}")

@@ -12,7 +12,12 @@ impl Imaplib {
         let script = desk.file("client.py", SCRIPT);
         let password = desk.file("password", desk.password());
         let mut command = desk.command("/usr/bin/python3");
-        command.arg("-I").arg(script).args([&desk.port.to_string(), desk.user]).arg(password).arg(task);
+        command
+            .arg("-I")
+            .arg(script)
+            .args([&desk.port.to_string(), desk.user])
+            .arg(password)
+            .arg(task);
         run(&mut command);
     }
 }

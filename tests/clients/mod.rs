@@ -123,8 +123,12 @@ pub fn at_work<S: Store, P: Program>() {
     let [flag, copy, moved, delete, append] =
         canaries.each_ref().map(|canaries| canaries.message());
     let letters = Letters { flag, copy, moved, delete, append };
-    let mut sent =
-        vec![letters.flag.clone(), letters.copy.clone(), letters.moved.clone(), letters.delete.clone()];
+    let mut sent = vec![
+        letters.flag.clone(),
+        letters.copy.clone(),
+        letters.moved.clone(),
+        letters.delete.clone(),
+    ];
     sent.extend(mail::all().into_iter().filter(is_for_clients).map(|mail| mail.bytes));
     let mut client = Client::login(reading.port(), USER, &password(USER));
     for mailbox in ["Copies", "Moved"] {
@@ -214,7 +218,8 @@ fn same(found: &[Vec<u8>], expected: &[Vec<u8>]) {
     let (found, expected) = (sorted(found), sorted(expected));
     let only = |these: &[Vec<u8>], those: &[Vec<u8>]| -> String {
         let only = these.iter().filter(|message| those.binary_search(message).is_err());
-        only.map(|message| message[..message.len().min(600)].escape_ascii().to_string() + "\n\n").collect()
+        only.map(|message| message[..message.len().min(600)].escape_ascii().to_string() + "\n\n")
+            .collect()
     };
     assert!(
         found == expected,
@@ -260,7 +265,8 @@ pub fn maildir(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 pub fn change_maildirs(inbox: &Path, copies: &Path, moved: &Path, letters: &Letters) {
     let all = maildir(inbox);
     let path_of = |letter: &[u8]| {
-        let subject = letter.split(|&byte| byte == b'\r').find(|line| line.starts_with(b"\nSubject:"));
+        let subject =
+            letter.split(|&byte| byte == b'\r').find(|line| line.starts_with(b"\nSubject:"));
         let has = |message: &[u8]| memchr::memmem::find(message, subject.unwrap()).is_some();
         all.iter().find(|(_, message)| has(message)).map(|(path, _)| path.clone()).unwrap()
     };

@@ -31,7 +31,11 @@ impl Mutt {
         );
         let mut command = desk.command("/usr/bin/script");
         command.args(["--quiet", "--flush", "--return", "--command", &mutt, "typescript"]);
-        command.env("TERM", "vt100").env("LANG", "C.UTF-8").env("COLUMNS", "100").env("LINES", "40");
+        command
+            .env("TERM", "vt100")
+            .env("LANG", "C.UTF-8")
+            .env("COLUMNS", "100")
+            .env("LINES", "40");
         run(&mut command);
     }
 
@@ -75,8 +79,11 @@ impl Program for Mutt {
         for name in ["cur", "new", "tmp"] {
             desk.make(&format!("own/{name}"));
         }
-        fs::write(mailbox.join("cur/1700000001.1.here:2,S"), crate::seal_support::mail::to_lf(&letters.append))
-            .unwrap();
+        fs::write(
+            mailbox.join("cur/1700000001.1.here:2,S"),
+            crate::seal_support::mail::to_lf(&letters.append),
+        )
+        .unwrap();
         let keys = format!(
             "<change-folder><kill-line>{}<enter><copy-message><kill-line>=INBOX<enter><quit>",
             mailbox.display()

@@ -23,7 +23,9 @@ pub const ALLOWED: [Allowed; 9] = [
         what: "raw eight-bit octets in a header",
         reason: "Cyrus writes an X over each when it stores a message, and what is sealed it cannot see",
         at: Some(Kind::Cyrus),
-        is: |found| with_x(&found.proxy) == with_x(&found.direct) || finds(found, &EIGHT_BIT_HEADERS),
+        is: |found| {
+            with_x(&found.proxy) == with_x(&found.direct) || finds(found, &EIGHT_BIT_HEADERS)
+        },
     },
     Allowed {
         what: "SENTBEFORE, SENTON, SENTSINCE of a message without a Date, or with one that is obsolete",
@@ -95,8 +97,7 @@ const ODD_DATES: [&str; 10] = [
     "third-party/cpython-37-empty-parts.eml",
     "third-party/cpython-40-html-with-boundary.eml",
 ];
-const BEFORE_1970: [&str; 2] =
-    ["rfc/5322-a1-3-group.eml", "rfc/5322-a5-comments-and-folding.eml"];
+const BEFORE_1970: [&str; 2] = ["rfc/5322-a1-3-group.eml", "rfc/5322-a5-comments-and-folding.eml"];
 const OBSOLETE_ADDRESSES: [&str; 4] = [
     "legacy/comments-in-addresses.eml",
     "legacy/route-and-gateway-addresses.eml",
@@ -148,8 +149,7 @@ fn with_x(shown: &str) -> String {
 /// Takes out what is allowed at this store. Whatever is allowed must occur: the list holds nothing that
 /// is not so any more.
 pub fn left_over(kind: Kind, found: Vec<Difference>) -> (Vec<Difference>, Vec<&'static str>) {
-    let rules: Vec<_> =
-        ALLOWED.iter().filter(|rule| rule.at.is_none_or(|at| at == kind)).collect();
+    let rules: Vec<_> = ALLOWED.iter().filter(|rule| rule.at.is_none_or(|at| at == kind)).collect();
     let mut used = vec![false; rules.len()];
     let mut left = Vec::new();
     for difference in found {

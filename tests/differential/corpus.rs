@@ -52,22 +52,30 @@ const OTHERS: [&str; 15] = [
 ];
 
 fn is_well_formed(name: &str, bytes: &[u8]) -> bool {
-    !name.starts_with("malformed/") && !OTHERS.contains(&name) && !bytes.is_empty() && has_its_line_ends(bytes)
+    !name.starts_with("malformed/")
+        && !OTHERS.contains(&name)
+        && !bytes.is_empty()
+        && has_its_line_ends(bytes)
 }
 
 /// Stores change bare line ends and NULs (RFC 3501 section 4.3 has neither), and nightsafe does not.
 fn has_its_line_ends(bytes: &[u8]) -> bool {
     let pairs = memchr::memmem::find_iter(bytes, b"\r\n").count();
-    let [cr, lf, nul] =
-        [b'\r', b'\n', 0].map(|wanted| memchr::memchr_iter(wanted, bytes).count());
+    let [cr, lf, nul] = [b'\r', b'\n', 0].map(|wanted| memchr::memchr_iter(wanted, bytes).count());
     (cr, lf, nul) == (pairs, pairs, 0)
 }
 
 /// Every flag in some messages, days and zones from all over.
 fn letter(index: usize, name: String, bytes: Vec<u8>) -> Letter {
     const FLAGS: [&str; 8] = [
-        "()", "(\\Seen)", "(\\Flagged)", "(\\Answered \\Seen)", "(\\Draft)", "($Forwarded)",
-        "(\\Deleted)", "(\\Seen Work)",
+        "()",
+        "(\\Seen)",
+        "(\\Flagged)",
+        "(\\Answered \\Seen)",
+        "(\\Draft)",
+        "($Forwarded)",
+        "(\\Deleted)",
+        "(\\Seen Work)",
     ];
     const MONTHS: [&str; 4] = ["Jan", "Apr", "Sep", "Dec"];
     const ZONES: [&str; 4] = ["+0000", "+0200", "-0730", "+1245"];

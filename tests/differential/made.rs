@@ -45,7 +45,12 @@ fn header(index: usize) -> String {
     let mut text = format!(
         "Received: from mx{index}.example.net by mail.example.org; Tue, {:02} Mar 2025 08:{:02}:00 +0100\r\n\
          Date: Tue, {:02} Mar 2025 08:{:02}:07 +0100\r\nFrom: {}\r\nTo: {}\r\n",
-        day, index, day, index, person(0), person(1),
+        day,
+        index,
+        day,
+        index,
+        person(0),
+        person(1),
     );
     if index % 2 == 0 {
         let _ = write!(text, "Cc: {},\r\n {}\r\n", person(2), person(3));
@@ -54,12 +59,16 @@ fn header(index: usize) -> String {
         let _ = write!(text, "Sender: {}\r\nReply-To: {}\r\n", person(4), person(5));
     }
     if index % 4 == 1 {
-        let _ = write!(text, "In-Reply-To: <before-{index}@example.net>\r\nReferences: <first@example.net>\r\n <before-{index}@example.net>\r\n");
+        let _ = write!(
+            text,
+            "In-Reply-To: <before-{index}@example.net>\r\nReferences: <first@example.net>\r\n <before-{index}@example.net>\r\n"
+        );
     }
     let _ = write!(
         text,
         "Subject: {}\r\nMessage-ID: <made-{index}-{}@example.net>\r\nMIME-Version: 1.0\r\n",
-        SUBJECTS[index % SUBJECTS.len()], index * 7 + 1
+        SUBJECTS[index % SUBJECTS.len()],
+        index * 7 + 1
     );
     text
 }
@@ -147,7 +156,8 @@ fn forwarded(index: usize) -> String {
         1 => alternative(index + 1),
         _ => attached(index + 1),
     };
-    let message = format!("Content-Type: message/rfc822\r\nContent-Disposition: inline\r\n\r\n{inside}");
+    let message =
+        format!("Content-Type: message/rfc822\r\nContent-Disposition: inline\r\n\r\n{inside}");
     let parts = [text_part(index, "plain"), message];
     header(index) + &multipart("mixed", &format!("forward{index}"), &parts)
 }
@@ -168,14 +178,29 @@ fn edge(index: usize) -> String {
         0 => format!("{begin}Subject: no body at all\r\n\r\n"),
         1 => format!("{begin}Subject: the last line has no end\r\n\r\nend"),
         2 => format!("{begin}Subject: empty lines\r\n\r\n\r\n\r\n\r\n"),
-        3 => format!("{begin}To: undisclosed-recipients:;\r\nSubject: a group of none\r\n\r\nHello.\r\n"),
-        4 => format!("{begin}To: team: ada@example.net, otto@example.com;, carol@example.org\r\nSubject: a group\r\n\r\nHello.\r\n"),
+        3 => format!(
+            "{begin}To: undisclosed-recipients:;\r\nSubject: a group of none\r\n\r\nHello.\r\n"
+        ),
+        4 => format!(
+            "{begin}To: team: ada@example.net, otto@example.com;, carol@example.org\r\nSubject: a group\r\n\r\nHello.\r\n"
+        ),
         5 => format!("{begin}Subject:\r\n\r\nAn empty subject.\r\n"),
         6 => format!("{begin}\r\nNo subject.\r\n"),
-        7 => format!("{begin}Subject: many\r\nTo: {}\r\n\r\nHello.\r\n", (0..60).map(|n| format!("user{n}@example.org")).collect::<Vec<_>>().join(",\r\n ")),
+        7 => format!(
+            "{begin}Subject: many\r\nTo: {}\r\n\r\nHello.\r\n",
+            (0..60).map(|n| format!("user{n}@example.org")).collect::<Vec<_>>().join(",\r\n ")
+        ),
         8 => format!("{begin}Subject: dots\r\n\r\n.\r\n..\r\n.end\r\nFrom here\r\n>From there\r\n"),
-        9 => format!("{begin}Subject: large\r\n\r\n{}", "A line of text that is seventy octets long, or very nearly so, indeed.\r\n".repeat(3_000)),
-        10 => format!("{begin}Subject: a digest\r\nMIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nFrom: one@example.net\r\nSubject: one\r\n\r\nFirst.\r\n\r\n--d\r\n\r\nFrom: two@example.net\r\nSubject: two\r\n\r\nSecond.\r\n\r\n--d--\r\n"),
-        _ => format!("{begin}Subject: a calendar\r\nMIME-Version: 1.0\r\nContent-Type: text/calendar; method=REQUEST; charset=utf-8; name=\"invite.ics\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n"),
+        9 => format!(
+            "{begin}Subject: large\r\n\r\n{}",
+            "A line of text that is seventy octets long, or very nearly so, indeed.\r\n"
+                .repeat(3_000)
+        ),
+        10 => format!(
+            "{begin}Subject: a digest\r\nMIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nFrom: one@example.net\r\nSubject: one\r\n\r\nFirst.\r\n\r\n--d\r\n\r\nFrom: two@example.net\r\nSubject: two\r\n\r\nSecond.\r\n\r\n--d--\r\n"
+        ),
+        _ => format!(
+            "{begin}Subject: a calendar\r\nMIME-Version: 1.0\r\nContent-Type: text/calendar; method=REQUEST; charset=utf-8; name=\"invite.ics\"\r\nContent-Transfer-Encoding: 7bit\r\n\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n"
+        ),
     }
 }

@@ -66,7 +66,9 @@ fn found(mut response: Vec<Token>) -> Vec<Token> {
         Some("SEARCH") => response[1..].sort_by_key(Token::number),
         Some("ESEARCH") => {
             let is_part = |token: &Token| {
-                ["MIN", "MAX", "ALL", "COUNT", "MODSEQ"].iter().any(|name| token.atom() == Some(name))
+                ["MIN", "MAX", "ALL", "COUNT", "MODSEQ"]
+                    .iter()
+                    .any(|name| token.atom() == Some(name))
             };
             let first = response.iter().position(is_part).unwrap_or(response.len());
             let mut parts: Vec<_> = response[first..].chunks(2).map(<[Token]>::to_vec).collect();
@@ -96,7 +98,8 @@ fn status(response: &[u8], user: &str) -> String {
     if words[0] == "BADCHARSET" {
         words.truncate(1);
     }
-    let made_up = NUMBERS.contains(&words[0]) || matches!(words[0], "APPENDUID" | "COPYUID" | "MAILBOXID");
+    let made_up =
+        NUMBERS.contains(&words[0]) || matches!(words[0], "APPENDUID" | "COPYUID" | "MAILBOXID");
     if made_up && words.len() > 1 {
         words[1] = "N";
     }
@@ -110,9 +113,7 @@ fn numbers_out(tokens: Vec<Token>) -> Vec<Token> {
         let behind = out.last().and_then(Token::atom).is_some_and(|name| NUMBERS.contains(&name));
         out.push(match token {
             Token::Atom(_) if behind => Token::Atom("N".to_owned()),
-            Token::List(list) => {
-                Token::List(numbers_out(list))
-            }
+            Token::List(list) => Token::List(numbers_out(list)),
             other => other,
         });
     }

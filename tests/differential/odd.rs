@@ -43,10 +43,13 @@ fn of_message(client: &mut Client, number: usize, original: &[u8], said: &mut Ve
             said.push(what);
         }
     };
-    let items = fetch(client, number, "RFC822.SIZE BODYSTRUCTURE BODY ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT] RFC822.HEADER");
+    let items = fetch(
+        client,
+        number,
+        "RFC822.SIZE BODYSTRUCTURE BODY ENVELOPE BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT] RFC822.HEADER",
+    );
     let whole = octets(&items, "BODY[]");
-    let shown: Vec<u8> =
-        original.iter().map(|&byte| if byte == 0 { 0x80 } else { byte }).collect();
+    let shown: Vec<u8> = original.iter().map(|&byte| if byte == 0 { 0x80 } else { byte }).collect();
     check(whole == shown, "BODY[] is not the original".to_owned());
     let size = items["RFC822.SIZE"].number().unwrap();
     check(size == whole.len(), format!("RFC822.SIZE {size}, and BODY[] has {}", whole.len()));
@@ -64,7 +67,9 @@ fn of_message(client: &mut Client, number: usize, original: &[u8], said: &mut Ve
 /// Pieces of a message are pieces of the message.
 fn of_partials(client: &mut Client, number: usize, whole: &[u8], said: &mut Vec<String>) {
     let beyond = whole.len() + 1;
-    for (from, length) in [(0, 1), (0, 70), (3, 1000), (whole.len() / 2, 50), (0, beyond), (beyond, 5)] {
+    for (from, length) in
+        [(0, 1), (0, 70), (3, 1000), (whole.len() / 2, 50), (0, beyond), (beyond, 5)]
+    {
         let items = fetch(client, number, &format!("BODY.PEEK[]<{from}.{length}>"));
         let piece = octets(&items, &format!("BODY[]<{from}>"));
         let end = whole.len().min(from + length);
@@ -75,9 +80,19 @@ fn of_partials(client: &mut Client, number: usize, whole: &[u8], said: &mut Vec<
 }
 
 /// A part has as many octets and lines as the structure says.
-fn of_part(client: &mut Client, number: usize, part: &Part, structure: &Token, said: &mut Vec<String>) {
+fn of_part(
+    client: &mut Client,
+    number: usize,
+    part: &Part,
+    structure: &Token,
+    said: &mut Vec<String>,
+) {
     let name = &part.number;
-    let items = fetch(client, number, &format!("BODY.PEEK[{name}] BODY.PEEK[{name}.MIME] BODY.PEEK[{name}]<1.7>"));
+    let items = fetch(
+        client,
+        number,
+        &format!("BODY.PEEK[{name}] BODY.PEEK[{name}.MIME] BODY.PEEK[{name}]<1.7>"),
+    );
     let content = octets(&items, &format!("BODY[{name}]"));
     let piece = octets(&items, &format!("BODY[{name}]<1>"));
     if piece != content.get(1..content.len().min(8)).unwrap_or_default() {
@@ -91,7 +106,10 @@ fn of_part(client: &mut Client, number: usize, part: &Part, structure: &Token, s
     {
         said.push(format!("part {name} has {} octets and is said to have {size}", content.len()));
     }
-    let is_text = fields.first().and_then(Token::string).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text"));
+    let is_text = fields
+        .first()
+        .and_then(Token::string)
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text"));
     if is_text && let Some(lines) = fields.get(7).and_then(Token::number) {
         // A last line without its end counts for some servers, and for some it does not.
         let ends = memchr::memchr_iter(b'\n', &content).count();
@@ -104,9 +122,16 @@ fn of_part(client: &mut Client, number: usize, part: &Part, structure: &Token, s
     }
 }
 
-fn of_nested(client: &mut Client, number: usize, name: &str, content: &[u8], said: &mut Vec<String>) {
+fn of_nested(
+    client: &mut Client,
+    number: usize,
+    name: &str,
+    content: &[u8],
+    said: &mut Vec<String>,
+) {
     let items = fetch(client, number, &format!("BODY.PEEK[{name}.HEADER] BODY.PEEK[{name}.TEXT]"));
-    let [header, text] = ["HEADER", "TEXT"].map(|what| octets(&items, &format!("BODY[{name}.{what}]")));
+    let [header, text] =
+        ["HEADER", "TEXT"].map(|what| octets(&items, &format!("BODY[{name}.{what}]")));
     if [header, text].concat() != content {
         said.push(format!("{name}.HEADER and {name}.TEXT do not make the message in part {name}"));
     }

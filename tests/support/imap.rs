@@ -232,9 +232,8 @@ impl Client {
                 answer.untagged.push(untagged.to_vec());
             } else if asked && response.starts_with(b"+") {
                 return Ok(true);
-            } else if let Some(tagged) = response
-                .strip_prefix(tag.as_bytes())
-                .and_then(|rest| rest.strip_prefix(b" "))
+            } else if let Some(tagged) =
+                response.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" "))
             {
                 answer.tagged = tagged.to_vec();
                 return Ok(false);

@@ -198,7 +198,7 @@ impl Backend {
     pub(super) async fn command(&mut self, command: &[u8]) -> Result<(), Failed> {
         self.commands += 1;
         let may_push = self.capabilities.has("LITERAL+");
-        let mut line = format!("n{} ", self.commands).into_bytes();
+        let mut line = [&*self.tag(), b" "].concat();
         for piece in forward::pieces(command, may_push) {
             line.extend_from_slice(piece.text);
             if piece.waits {
@@ -299,7 +299,12 @@ impl Backend {
 
     /// Whether this is the tag of the last command.
     pub(super) fn is_own(&self, tag: &[u8]) -> bool {
-        tag == format!("n{}", self.commands).as_bytes()
+        tag == self.tag()
+    }
+
+    /// The tag of the last command.
+    pub(super) fn tag(&self) -> Vec<u8> {
+        format!("n{}", self.commands).into_bytes()
     }
 
     /// Waits for a whole response and says how long it is. Nothing is lost where somebody stops waiting.

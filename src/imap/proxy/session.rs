@@ -275,7 +275,14 @@ impl Session {
                 return Ok(is_ok);
             }
             see(line);
-            self.pass_on(octets)?;
+            match response::with_tag(line, &self.backend.tag(), tag) {
+                Some(retagged) => {
+                    self.client.put(&retagged);
+                    self.client.put(b"\r\n");
+                    self.backend.take(octets);
+                }
+                None => self.pass_on(octets)?,
+            }
             self.flush_some().await?;
         }
     }
