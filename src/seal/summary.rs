@@ -123,6 +123,14 @@ impl Summary {
         &self.header
     }
 
+    /// About how much memory it takes, in octets.
+    pub fn octets(&self) -> usize {
+        let parts: usize =
+            self.parts.iter().map(|part| size_of::<SummaryPart>() + part.header.len()).sum();
+        let omitted: usize = self.omitted.iter().map(String::len).sum();
+        size_of::<Self>() + self.header.len() + self.preview.len() + omitted + parts
+    }
+
     /// Sums `message` up; `None` where its structure was not told apart completely, or its headers
     /// alone are more than a summary holds: they are not even copied then.
     pub(super) fn of(message: &[u8], skeleton: &Skeleton, header: &Header<'_>) -> Option<Self> {
