@@ -55,7 +55,7 @@ pub(super) fn addresses(value: &[u8], into: &mut Vec<Address>) {
                 let local = list.take_phrase().local();
                 list.end_pending();
                 let domain = at.domain(&mut list.comment);
-                list.pending = Some(Mailbox { name: None, route: None, local, domain });
+                list.pending = Some(Mailbox { local, domain, ..Mailbox::default() });
             }
             Token::Special(b'<') => {
                 let name = list.take_phrase().name();
@@ -89,12 +89,14 @@ struct List<'i> {
     into: &'i mut Vec<Address>,
     /// The words since the last separator.
     phrase: Phrase,
-    /// The last comment: the name in addresses of the old form, `a@b (Name)`.
+    /// The last comment: the name in addresses without brackets, `a@b (Name)`.
     comment: Option<Vec<u8>>,
     pending: Option<Mailbox>,
 }
 
+#[derive(Default)]
 struct Mailbox {
+    has_brackets: bool,
     name: Option<Vec<u8>>,
     route: Option<Vec<u8>>,
     local: Option<Vec<u8>>,
@@ -107,9 +109,11 @@ impl List<'_> {
     }
 
     fn end_pending(&mut self) {
-        let Some(Mailbox { name, route, local, domain }) = self.pending.take() else { return };
-        let name = name.or(self.comment.take());
-        self.comment = None;
+        let Some(Mailbox { has_brackets, name, route, local, domain }) = self.pending.take() else {
+            return;
+        };
+        let comment = self.comment.take().filter(|comment| !has_brackets && !comment.is_empty());
+        let name = name.or(comment);
         self.into.push(Address::Mailbox { name, route, local, domain });
     }
 
@@ -120,7 +124,7 @@ impl List<'_> {
             let is_local = phrase.is_dot_atom();
             let (name, local) =
                 if is_local { (None, phrase.local()) } else { (phrase.name(), None) };
-            self.pending = Some(Mailbox { name, route: None, local, domain: None });
+            self.pending = Some(Mailbox { name, local, ..Mailbox::default() });
         }
         self.end_pending();
         self.comment = None;
@@ -300,7 +304,7 @@ impl Reader<'_> {
 
     /// RFC 5322 §4.4 `obs-angle-addr`, its first bracket read already.
     fn angle(&mut self, name: Option<Vec<u8>>, comment: &mut Option<Vec<u8>>) -> Mailbox {
-        let mut mailbox = Mailbox { name, route: None, local: None, domain: None };
+        let mut mailbox = Mailbox { has_brackets: true, name, ..Mailbox::default() };
         let mut phrase = Phrase::default();
         loop {
             let before = *self;
@@ -385,6 +389,7 @@ mod tests {
             ("\"l p\"@[192.0.2.1]", "(- - l p [192.0.2.1])"),
             ("N <@a,@b.test:c@d>", "(N @a,@b.test c d)"),
             ("Pete(A nice chap) <pete(his account)@silly(host).test>", "(Pete - pete silly.test)"),
+            ("(x) <a@b> (y)", "(- - a b)"),
             ("root", "(- - root MISSING_DOMAIN)"),
             ("Name <>", "(Name - MISSING_MAILBOX MISSING_DOMAIN)"),
             ("two words", "(two words - MISSING_MAILBOX MISSING_DOMAIN)"),
