@@ -54,6 +54,8 @@ pub(super) fn addresses(value: &[u8], into: &mut Vec<Address>) {
             Token::Special(b'@') => {
                 let local = list.take_phrase().local();
                 list.end_pending();
+                // One before the address is no name.
+                list.comment = None;
                 let domain = at.domain(&mut list.comment);
                 list.pending = Some(Mailbox { local, domain, ..Mailbox::default() });
             }
@@ -390,6 +392,7 @@ mod tests {
             ("N <@a,@b.test:c@d>", "(N @a,@b.test c d)"),
             ("Pete(A nice chap) <pete(his account)@silly(host).test>", "(Pete - pete silly.test)"),
             ("(x) <a@b> (y)", "(- - a b)"),
+            ("(x) a@b", "(- - a b)"),
             ("root", "(- - root MISSING_DOMAIN)"),
             ("Name <>", "(Name - MISSING_MAILBOX MISSING_DOMAIN)"),
             ("two words", "(two words - MISSING_MAILBOX MISSING_DOMAIN)"),
@@ -403,7 +406,10 @@ mod tests {
     #[test]
     fn lists_and_groups() {
         assert_eq!(shown("a@b,, (c) ,c@d"), "(- - a b)(- - c d)");
-        assert_eq!(shown("A Group:a@b,N <c@d>;, e@f"), "(- - A Group -)(- - a b)(N - c d)(- - - -)(- - e f)");
+        assert_eq!(
+            shown("A Group:a@b,N <c@d>;, e@f"),
+            "(- - A Group -)(- - a b)(N - c d)(- - - -)(- - e f)"
+        );
         assert_eq!(shown("Undisclosed:;"), "(- - Undisclosed -)(- - - -)");
         assert_eq!(shown("G: a@b"), "(- - G -)(- - a b)(- - - -)");
         assert_eq!(shown("a@b c@d <e@f>"), "(- - a b)(- - c d)(- - e f)");

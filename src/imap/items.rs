@@ -175,9 +175,8 @@ pub fn read_label<'a>(at: &mut Cursor<'a>) -> Result<&'a [u8], Malformed> {
 impl Item {
     fn read(at: &mut Cursor<'_>) -> Result<Self, BadItem> {
         let name = at.keyword().map_err(|_| BadItem::Malformed)?;
-        let content = |name, peek, section| {
-            Self::Section(Content { section, partial: None, peek, name })
-        };
+        let content =
+            |name, peek, section| Self::Section(Content { section, partial: None, peek, name });
         Ok(match name.as_str() {
             "FLAGS" => Self::Flags,
             "INTERNALDATE" => Self::InternalDate,
@@ -189,9 +188,7 @@ impl Item {
             "BODYSTRUCTURE" => Self::BodyStructure,
             "RFC822" => content(Name::Rfc822, false, Section::MESSAGE),
             "RFC822.PEEK" => content(Name::Rfc822Peek, true, Section::MESSAGE),
-            "RFC822.HEADER" => {
-                content(Name::Rfc822Header, true, Section::of_message(Text::Header))
-            }
+            "RFC822.HEADER" => content(Name::Rfc822Header, true, Section::of_message(Text::Header)),
             "RFC822.TEXT" => content(Name::Rfc822Text, false, Section::of_message(Text::Text)),
             "BODY" if at.peek() != Some(b'[') => Self::Body,
             "BODY" | "BODY.PEEK" => Self::Section(Content {
@@ -217,10 +214,7 @@ impl Item {
 
     /// Whether the backend answers it for sealed mail too: it tells nothing of what was sealed.
     pub fn is_metadata(&self) -> bool {
-        matches!(
-            self,
-            Self::Flags | Self::InternalDate | Self::Uid | Self::ModSeq | Self::SaveDate
-        )
+        matches!(self, Self::Flags | Self::InternalDate | Self::Uid | Self::ModSeq | Self::SaveDate)
     }
 
     /// Whether the message is seen afterwards.
@@ -412,7 +406,9 @@ mod tests {
         assert!(said("BODY[FOO]").contains("section"));
         assert!(said("BODY[]<1>").contains("partial"));
         assert!(said("BODY[HEADER.FIELDS (a:)]").contains("header fields"));
-        for text in ["", "()", "(UID", "UID FLAGS", "(UID)x", "(UID FLAGS", "(UID(FLAGS))", "\"UID\""] {
+        for text in
+            ["", "()", "(UID", "UID FLAGS", "(UID)x", "(UID FLAGS", "(UID(FLAGS))", "\"UID\""]
+        {
             assert!(said(text).contains("parentheses"), "{text}");
         }
         let many: Vec<String> = (0..300).map(|part| format!("BODY[{part}]")).collect();

@@ -177,9 +177,7 @@ fn read_names(at: &mut Cursor<'_>) -> Result<Vec<Vec<u8>>, BadItem> {
 
 /// RFC 5322 §3.6.8, without what would have to be quoted in the answer's label: no field has it.
 fn is_field_name(name: &[u8]) -> bool {
-    let is_part = |byte: &u8| {
-        byte.is_ascii_graphic() && !b":(){}[]<>%*\"\\".contains(byte)
-    };
+    let is_part = |byte: &u8| byte.is_ascii_graphic() && !b":(){}[]<>%*\"\\".contains(byte);
     !name.is_empty() && name.iter().all(is_part)
 }
 
@@ -220,9 +218,24 @@ mod tests {
     #[test]
     fn what_is_no_section() {
         for text in [
-            "", "[", "[1", "[1.]", "[01]", "[1..2]", "[MIME]", "[BODY]", "[HEADER.FIELDS]",
-            "[HEADER.FIELDS ()]", "[HEADER.FIELDS (a]", "[4294967296]", "[1.2.FOO]", "[TEXT.1]",
-            "[ ]", "[HEADER.FIELDS (a:b)]", "[HEADER.FIELDS (\"a b\")]", "[HEADER.FIELDS (\"\")]",
+            "",
+            "[",
+            "[1",
+            "[1.]",
+            "[01]",
+            "[1..2]",
+            "[MIME]",
+            "[BODY]",
+            "[HEADER.FIELDS]",
+            "[HEADER.FIELDS ()]",
+            "[HEADER.FIELDS (a]",
+            "[4294967296]",
+            "[1.2.FOO]",
+            "[TEXT.1]",
+            "[ ]",
+            "[HEADER.FIELDS (a:b)]",
+            "[HEADER.FIELDS (\"a b\")]",
+            "[HEADER.FIELDS (\"\")]",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

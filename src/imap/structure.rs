@@ -43,7 +43,10 @@ fn write_one(parts: &Parts<'_>, place: usize, node: &Node<'_>, form: Form, out: 
     let is_text = write_type(node, form, out);
     for name in ["Content-ID", "Content-Description"] {
         out.push(b' ');
-        write::nstring(node.field(name).map(unfolded).filter(|text| !text.is_empty()).as_deref(), out);
+        write::nstring(
+            node.field(name).map(unfolded).filter(|text| !text.is_empty()).as_deref(),
+            out,
+        );
     }
     out.push(b' ');
     let encoding = node.field("Content-Transfer-Encoding").and_then(parameters::token);

@@ -83,6 +83,15 @@ impl Walk<'_> {
     fn run(&mut self) {
         let mut at = self.open_part(0, false);
         while let Some(delimiter) = self.next_delimiter(at) {
+            if !delimiter.closes && self.parts >= MAX_PARTS {
+                // It is text of the last part from now on.
+                self.complete = false;
+                if let Some(multipart) = self.open.get_mut(delimiter.level) {
+                    multipart.delimiter = None;
+                }
+                at = delimiter.line.end;
+                continue;
+            }
             // A line end that belongs to the line of the last delimiter is not this one's, too.
             let end = self.before_line_end(delimiter.line.start).max(at);
             self.end_above(delimiter.level + 1, end);
@@ -90,9 +99,6 @@ impl Walk<'_> {
             let Some(multipart) = self.open.last_mut() else { break };
             if delimiter.closes {
                 multipart.delimiter = None;
-            } else if self.parts >= MAX_PARTS {
-                multipart.delimiter = None;
-                self.complete = false;
             } else {
                 let digest = multipart.digest;
                 self.parts += 1;
@@ -358,5 +364,6 @@ mod tests {
         let found = skeleton(&wide);
         assert!(!found.complete);
         assert_eq!(found.root.children.len(), MAX_PARTS - 1);
+        assert_eq!(found.root.children.last().map(|last| last.body.end), Some(wide.len()));
     }
 }
