@@ -25,7 +25,7 @@ pub enum Item {
     ModSeq,
     /// `SAVEDATE` (RFC 8514 §4.2)
     SaveDate,
-    /// `RFC822.SIZE`
+    /// The size of the message in octets
     Size,
     /// `ENVELOPE`
     Envelope,
