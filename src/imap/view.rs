@@ -29,6 +29,12 @@ pub enum Manner {
 }
 
 impl Manner {
+    /// The manner of the backend that said this: its greeting, or its answer to ID (RFC 2971).
+    pub fn of_backend(said: &[u8]) -> Self {
+        let is_dovecot = said.windows(7).any(|word| word.eq_ignore_ascii_case(b"Dovecot"));
+        if is_dovecot { Self::Dovecot } else { Self::Cyrus }
+    }
+
     pub(super) fn names_default_charset(self) -> bool {
         self == Self::Dovecot
     }
@@ -395,6 +401,8 @@ mod tests {
 
     #[test]
     fn manners() {
+        assert_eq!(Manner::of_backend(b"* OK [CAPABILITY] Dovecot ready."), Manner::Dovecot);
+        assert_eq!(Manner::of_backend(b"* OK vm Cyrus IMAP 3.6.1 server ready"), Manner::Cyrus);
         let message = b"Subject: a \t b \r\nTo: root\r\nContent-Type: text/html\r\n\r\n";
         let summary = Summary::of_message(message);
         let shown = |manner, item| {
