@@ -4,6 +4,7 @@
 //! Layer 2.
 
 mod agent;
+mod imap;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::sys::socket::Address;
 use crate::user::{Canonical, Domains};
 
 pub use agent::{Agent, Operation};
+pub use imap::{Endpoint, Imap};
 
 /// Where the configuration lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/nightsafe/nightsafe.toml";
@@ -42,6 +44,8 @@ pub struct Config {
     pub lmtp: Lmtp,
     /// `[agent]`
     pub agent: Agent,
+    /// `[imap]`
+    pub imap: Imap,
 }
 
 /// `[keys]`: where the site's secrets lie.

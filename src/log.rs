@@ -96,8 +96,38 @@ pub fn stopping(service: &str) {
 }
 
 /// A service did not wait for its last clients any longer.
-pub fn stopped_short(connections: usize) {
-    warn(format_args!("lmtp: {connections} connections were cut short"));
+pub fn stopped_short(service: &str, connections: usize) {
+    warn(format_args!("{service}: {connections} connections were cut short"));
+}
+
+/// A mail client logged in; `keys` is one word for what came of it at the agent.
+pub fn imap_logged_in(user: &str, client: &dyn Display, keys: &str) {
+    inform(format_args!("imap: login: user=<{}>, client={client}, keys={keys}", plain(user)));
+}
+
+/// A login that the store refused. fail2ban reads this line.
+pub fn imap_login_failed(user: &str, client: &dyn Display) {
+    warn(format_args!("imap: login failed: user=<{}>, client={client}", plain(user)));
+}
+
+/// Somebody who logged in cannot read his sealed mail, and why.
+pub fn imap_keys_away(user: &str, client: &dyn Display, why: &str) {
+    warn(format_args!("imap: user=<{}>, client={client}: no keys: {why}", plain(user)));
+}
+
+/// The store could not be asked at a login, and why.
+pub fn imap_store_away(user: &str, client: &dyn Display, why: &dyn Display) {
+    warn(format_args!("imap: user=<{}>, client={client}: no store: {why}", plain(user)));
+}
+
+/// The store went away during a session, and why.
+pub fn imap_store_lost(user: &str, why: &dyn Display) {
+    warn(format_args!("imap: user=<{}>: the store is lost: {why}", plain(user)));
+}
+
+/// What a client wanted to store was not stored, since it could not be sealed, and why.
+pub fn imap_not_stored(user: &str, why: &str) {
+    warn(format_args!("imap: user=<{}>: not stored: {why}", plain(user)));
 }
 
 /// The agent holds a user's keys from now on, or holds them still; a local user gave the password.

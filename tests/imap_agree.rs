@@ -5,7 +5,7 @@ mod answers;
 mod seal_support;
 
 use answers::{Value, ours};
-use nightsafe::imap::view::Manner;
+use nightsafe::imap::Manner;
 use nightsafe::message::header;
 use nightsafe::seal::Summary;
 use seal_support::mail::{self, Mail};

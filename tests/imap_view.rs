@@ -6,8 +6,8 @@ mod seal_support;
 mod site;
 
 use answers::{Value, ours};
+use nightsafe::imap::Manner;
 use nightsafe::imap::items;
-use nightsafe::imap::view::Manner;
 use nightsafe::seal::Summary;
 use seal_support::mail;
 use site::cyrus::Cyrus;

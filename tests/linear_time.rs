@@ -5,8 +5,9 @@ mod seal_support;
 
 use std::time::{Duration, Instant};
 
+use nightsafe::imap::Manner;
 use nightsafe::imap::items;
-use nightsafe::imap::view::{Manner, View};
+use nightsafe::imap::view::View;
 use nightsafe::seal::{ClearHeaders, Draft, Outer, Summary};
 use seal_support::mail;
 

@@ -37,8 +37,9 @@ fn holding_a_password(site: &Site) -> Held {
     if !fifo.exists() {
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     }
-    let child = Command::new("sh")
-        .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"])
+    // Who began this test may ignore signals, as a shell does for what it runs in the background.
+    let child = Command::new("env")
+        .args(["--default-signal", "sh", "-c", "ulimit -c unlimited; exec \"$@\"", "sh"])
         .arg(program())
         .arg("--config")
         .arg(site.config())

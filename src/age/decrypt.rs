@@ -7,7 +7,7 @@
 use super::buffer::Buffer;
 use super::header::{Header, HeaderReader};
 use super::stream::{Chunks, NONCE_LEN, SEALED_CHUNK_LEN};
-use super::{Error, FileKey, HeaderError, Identity, PayloadError, SecretKey};
+use super::{Error, FileKey, HeaderError, Identity, PayloadError, SecretKey, Wrapped};
 use crate::secret::SecretBytes;
 
 /// Reads one age file with any of some identities.
@@ -124,6 +124,16 @@ fn give_out(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The X25519 stanzas of a file, for somebody else to open. The file may be cut short behind its header.
+///
+/// # Errors
+/// Where the header is none.
+pub fn wrapped(file: &[u8]) -> Result<Vec<Wrapped>, Error> {
+    let (_, header) = HeaderReader::new().push(file)?;
+    let stanzas = header.ok_or(HeaderError::Truncated)?.stanzas;
+    stanzas.iter().filter_map(|stanza| Wrapped::of(stanza).transpose()).collect()
 }
 
 /// The plaintext of a whole age file.

@@ -25,7 +25,7 @@ mod stanza;
 mod stream;
 mod x25519;
 
-pub use decrypt::{Decryptor, decrypt};
+pub use decrypt::{Decryptor, decrypt, wrapped};
 pub use encrypt::{Encryptor, WrappedKey, encrypt, encrypt_with};
 pub use error::{Error, HeaderError, KeyError, PayloadError, StanzaError, WrapError};
 pub use header::{MAX_HEADER_LEN, MAX_STANZAS};

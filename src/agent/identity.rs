@@ -1,12 +1,14 @@
 //! A user's keys as a reader has them: not at all. What a stanza holds, the agent says.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::age::{self, FileKey, Identity, Stanza, Wrapped};
+use crate::secret::SecretBytes;
 
 use super::client::{Client, ClientError};
-use super::protocol::{Reply, Request};
+use super::protocol::{ANSWER_BYTES, Reply, Request};
 
 /// An age identity that asks the agent.
 #[derive(Debug)]
@@ -51,6 +53,36 @@ impl Identity for AgentIdentity {
         };
         state.problem = Some(problem);
         Ok(None)
+    }
+}
+
+/// Content keys that the agent gave for some stanzas, all together.
+#[derive(Default)]
+pub struct Recovered(HashMap<[u8; Wrapped::LEN], FileKey>);
+
+impl fmt::Debug for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recovered({} keys)", self.0.len())
+    }
+}
+
+impl Recovered {
+    /// What was answered ([`Reply::Keys`]) to the stanzas that were sent, in their order.
+    pub fn new(stanzas: &[u8], answers: &SecretBytes) -> Self {
+        let (stanzas, _) = stanzas.as_chunks::<{ Wrapped::LEN }>();
+        let answers = answers.expose().chunks_exact(ANSWER_BYTES);
+        let found = stanzas.iter().zip(answers).filter_map(|(stanza, answer)| match answer {
+            [1, key @ ..] => Some((*stanza, FileKey::copy_of(key)?)),
+            _ => None,
+        });
+        Self(found.collect())
+    }
+}
+
+impl Identity for Recovered {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Result<Option<FileKey>, age::Error> {
+        let Some(wrapped) = Wrapped::of(stanza)? else { return Ok(None) };
+        Ok(self.0.get(&wrapped.0).and_then(|key| FileKey::copy_of(key.expose())))
     }
 }
 

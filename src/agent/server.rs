@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use crate::log;
+use crate::service;
 use crate::sys::socket::{Listener, Peer};
 
 use super::Agent;
 use super::connection;
 
-/// How long to wait before the next connection when the kernel has none to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How many large requests there may be in memory, a megabyte each.
 const MAX_LARGE: usize = 16;
 
@@ -57,28 +54,13 @@ impl Agent {
 
 /// Accepts connections until the end, and sees the last of them go.
 async fn accept(shared: Arc<Shared>, listener: Listener) {
-    let mut stopping = shared.stopping.clone();
-    let mut served = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            // Others have no uid, and nothing to ask for.
-            Ok((stream, Peer::User(uid))) => {
-                if let Some(admission) = Admission::of(&shared, uid) {
-                    served.spawn(connection::serve(stream, uid, admission));
-                }
-            }
-            Ok(_) => {}
-            Err(cause) => {
-                log::cannot_accept(&cause);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-        while served.try_join_next().is_some() {}
-    }
+    let stopping = shared.stopping.clone();
+    let begin = |stream, peer| match peer {
+        // Others have no uid, and nothing to ask for.
+        Peer::User(uid) => Some(connection::serve(stream, uid, Admission::of(&shared, uid)?)),
+        Peer::Host(_) => None,
+    };
+    let mut served = service::accept(listener, stopping, begin).await;
     while served.join_next().await.is_some() {}
 }
 

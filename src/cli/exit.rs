@@ -12,6 +12,7 @@ use crate::agent::client::ClientError;
 use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
+use crate::imap::proxy;
 use crate::keys::SiteError;
 use crate::keys::error::{RecordError, UnlockError};
 use crate::keys::files::DirectoryError;
@@ -247,6 +248,20 @@ impl From<ServiceProblem> for Failure {
         match error {
             ServiceProblem::Site(problem) => problem.into(),
             ServiceProblem::Memory { .. } => {
+                Self::config(error).hint("set it in the configuration file")
+            }
+        }
+    }
+}
+
+impl From<proxy::ServiceProblem> for Failure {
+    fn from(error: proxy::ServiceProblem) -> Self {
+        match error {
+            proxy::ServiceProblem::Site(problem) => problem.into(),
+            proxy::ServiceProblem::Ring(error) => error.into(),
+            proxy::ServiceProblem::Tls(_) => Self::config(error)
+                .hint("tls_certificate is the chain and tls_key its key, both in PEM"),
+            proxy::ServiceProblem::Memory { .. } => {
                 Self::config(error).hint("set it in the configuration file")
             }
         }

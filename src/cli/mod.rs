@@ -7,11 +7,13 @@ mod accounts;
 mod agent;
 mod check;
 mod check_agent;
+mod daemon;
 mod deliver;
 mod enroll;
 mod escrow;
 mod exit;
 mod identity;
+mod imap;
 mod inspect;
 mod lmtp;
 mod passwd;
@@ -56,7 +58,8 @@ fn run(usage: Usage) -> Result<ExitCode, Failure> {
     let config = usage.config.as_deref();
     match usage.command {
         Command::Deliver(arguments) => Ok(deliver::run(config, &arguments)),
-        Command::Lmtp => lmtp::run(config),
+        Command::Lmtp => daemon::run::<crate::delivery::lmtp::Service>(config),
+        Command::Imap => daemon::run::<crate::imap::proxy::Service>(config),
         Command::Agent(arguments) => agent::run(config, &arguments),
         Command::Unlock(arguments) => unlock::unlock(config, &arguments),
         Command::Lock(arguments) => unlock::lock(config, &arguments),

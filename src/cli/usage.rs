@@ -62,6 +62,15 @@ Examples:
   nightsafe check                              say what the store offers
   kill -HUP $(pidof nightsafe)                 read the configuration again")]
     Lmtp,
+    /// Serve IMAP before the mail store: mail clients see the original messages (proxy)
+    #[command(after_help = "\
+Stays in the foreground. A client logs in with his own password, which the store has to accept; the
+agent unlocks his keys with it, and forgets them when the last client is gone. SIGTERM ends it,
+SIGHUP reads the configuration again for the clients to come.
+Examples:
+  nightsafe imap
+  nightsafe check                              say whether store, certificates and agent are there")]
+    Imap,
     /// Hold the keys of users who are logged in, and open what is asked of them
     Agent(Agent),
     /// Unlock a user's keys at the agent

@@ -8,6 +8,7 @@
 pub mod lmtp;
 pub mod next_hop;
 pub mod outcome;
+pub mod own;
 pub mod pipe;
 pub mod policy;
 pub mod site;

@@ -1,7 +1,7 @@
 //! Lists of addresses (RFC 5322 §3.4, §4.4) as ENVELOPE shows them (RFC 3501 §7.4.2). Tolerant, in time
 //! linear in what it reads, and without recursion.
 
-use super::view::Manner;
+use super::manner::Manner;
 use super::write;
 
 /// A bracket whose end is further away, in octets, stands for itself: no domain is as long.

@@ -1,7 +1,7 @@
 //! ENVELOPE (RFC 3501 §7.4.2): what a listing shows of a header.
 
 use super::address::addresses;
-use super::view::Manner;
+use super::manner::Manner;
 use super::write;
 use crate::message::header;
 

@@ -5,12 +5,28 @@
 //! private key comes here: content keys come from the agent, for as long as the lease is held.
 
 mod address;
+pub mod append;
+pub mod capability;
+pub mod command;
 mod envelope;
+pub mod fetch;
+pub mod fetched;
+pub mod forward;
+pub mod frame;
 pub mod items;
+pub mod login;
+mod manner;
+pub mod namespace;
 mod parameters;
 mod parts;
+pub mod proxy;
+pub mod refusal;
+pub mod response;
+pub mod search;
 pub mod section;
 mod structure;
 pub mod token;
 pub mod view;
 mod write;
+
+pub use manner::Manner;

@@ -1,9 +1,9 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2): what a message is made of.
 
 use super::envelope::{self, unfolded};
+use super::manner::Manner;
 use super::parameters::{self, Parameters};
 use super::parts::{Node, Parts, Shape};
-use super::view::Manner;
 use super::write;
 
 /// How a structure is written.

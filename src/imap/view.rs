@@ -10,62 +10,13 @@ use std::ops::Range;
 
 use super::envelope;
 use super::items::{Content, Item};
+use super::manner::Manner;
 use super::parts::Parts;
 use super::section::{Section, Text};
 use super::structure::{self, Form};
 use super::write;
 use crate::message::header;
 use crate::seal::Summary;
-
-/// Whose answers ours are like, in the few places where the servers differ for well-formed mail: a mailbox
-/// of sealed and plain messages is then told of in one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Manner {
-    /// Cyrus: what stands in the message, and nothing else.
-    #[default]
-    Cyrus,
-    /// Dovecot: it names the charset that a text has by default, and tidies the white space of subjects.
-    Dovecot,
-}
-
-impl Manner {
-    /// The manner of the backend that said this: its greeting, or its answer to ID (RFC 2971).
-    pub fn of_backend(said: &[u8]) -> Self {
-        let is_dovecot = said.windows(7).any(|word| word.eq_ignore_ascii_case(b"Dovecot"));
-        if is_dovecot { Self::Dovecot } else { Self::Cyrus }
-    }
-
-    pub(super) fn names_default_charset(self) -> bool {
-        self == Self::Dovecot
-    }
-
-    /// The place of an address that has no local part.
-    pub(super) fn missing_local(self) -> &'static [u8] {
-        match self {
-            Self::Cyrus => b"",
-            Self::Dovecot => b"MISSING_MAILBOX",
-        }
-    }
-
-    /// The place of an address that has no domain.
-    pub(super) fn missing_domain(self) -> &'static [u8] {
-        match self {
-            Self::Cyrus => b"unspecified-domain",
-            Self::Dovecot => b"MISSING_DOMAIN",
-        }
-    }
-
-    pub(super) fn subject(self, subject: Vec<u8>) -> Vec<u8> {
-        match self {
-            Self::Cyrus => subject,
-            Self::Dovecot => {
-                let words = subject.split(|byte| matches!(byte, b' ' | b'\t'));
-                let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
-                words.join(&b' ')
-            }
-        }
-    }
-}
 
 /// An item was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -401,8 +352,6 @@ mod tests {
 
     #[test]
     fn manners() {
-        assert_eq!(Manner::of_backend(b"* OK [CAPABILITY] Dovecot ready."), Manner::Dovecot);
-        assert_eq!(Manner::of_backend(b"* OK vm Cyrus IMAP 3.6.1 server ready"), Manner::Cyrus);
         let message = b"Subject: a \t b \r\nTo: root\r\nContent-Type: text/html\r\n\r\n";
         let summary = Summary::of_message(message);
         let shown = |manner, item| {

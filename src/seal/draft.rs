@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::age::{self, PublicKey, WrappedKey};
 use crate::message::header::Header;
 use crate::message::mime;
-use crate::secret::{OutOfMemory, SecretBytes};
+use crate::secret::{self, OutOfMemory, SecretBytes};
 use crate::user::User;
 
 use super::labels;
@@ -84,6 +84,13 @@ impl Draft {
             packed,
             packed_summary,
         })
+    }
+
+    /// The same message with an outer Message-ID that no other has.
+    pub fn with_random_id(mut self) -> Self {
+        self.has_own_id = false;
+        self.identity = secret::random_bytes::<32>().to_vec();
+        self
     }
 
     /// Seals the message for `user`, who holds `key`, in the name of the site.

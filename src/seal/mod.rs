@@ -9,6 +9,7 @@ mod labels;
 mod open;
 mod outer;
 pub mod payload;
+mod reading;
 mod signature;
 mod site_key;
 mod summary;
@@ -16,9 +17,10 @@ mod summary;
 pub use draft::{ContentKeys, Draft, Fixed, SealError, SealedMessage};
 pub use open::{Head, Outer, Trust, UnsealError, Unsealed, open_summary, unseal};
 pub use outer::{ClearHeaders, ClearHeadersError};
-pub use signature::{Signature, SignatureError};
+pub use reading::Reading;
+pub use signature::{FIELD as SIGNATURE_FIELD, Signature, SignatureError};
 pub use site_key::{KeyId, Ring, SealingKey, SiteKeyError};
-pub use summary::{Summary, SummaryPart};
+pub use summary::{FIELD as SUMMARY_FIELD, Summary, SummaryPart};
 
 #[cfg(test)]
 mod tests {

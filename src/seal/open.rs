@@ -34,6 +34,19 @@ impl Head {
         Self { signature, summary }
     }
 
+    /// The same, and what is there to be opened.
+    ///
+    /// # Errors
+    /// What is wrong with the signature.
+    pub fn into_verified(
+        self,
+        ring: &Ring,
+        user: Option<&[User]>,
+    ) -> Result<(Signature, Option<Vec<u8>>), SignatureError> {
+        self.verify(ring, user)?;
+        Ok((self.signature?, self.summary?))
+    }
+
     /// Verifies that this site signed the summary, for one of the names if any are given.
     ///
     /// # Errors
@@ -91,6 +104,11 @@ impl Outer {
     pub fn sealed_sizes(&self) -> (Option<usize>, usize) {
         let summary = self.head.summary.as_ref().ok().and_then(Option::as_ref);
         (summary.map(Vec::len), self.body.len())
+    }
+
+    /// The two fields, and the body's age file.
+    pub fn into_parts(self) -> (Head, Vec<u8>) {
+        (self.head, self.body)
     }
 
     /// Verifies that this site sealed both age files, for one of the names if any are given.

@@ -13,7 +13,7 @@ use super::labels;
 use super::site_key::{KeyId, Ring, SealingKey};
 
 /// The header field.
-pub(super) const FIELD: &str = "Nightsafe-Signature";
+pub const FIELD: &str = "Nightsafe-Signature";
 
 /// What the signature says of a sealed message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::message::header::Header;
 use crate::message::mime::{self, Kind, Part, Skeleton};
 
 /// The header field; always there, always the last one.
-pub(super) const FIELD: &str = "Sealed-Summary";
+pub const FIELD: &str = "Sealed-Summary";
 /// The field's value where the summary is too large or the structure was not told apart.
 pub(super) const NONE: &str = "none";
 /// The longest value of the field, in octets of base64.

@@ -1,9 +1,12 @@
-//! What every daemon needs: sockets opened by it or by the service manager, signals, readiness, and a
-//! place to read its metrics at.
+//! What every daemon needs: sockets opened by it or by the service manager, limits of connections and
+//! memory, signals, readiness, and a place to read its metrics at.
 //!
 //! Layer 2.
 
+mod accept;
+pub mod clients;
 mod exposition;
+pub mod memory;
 mod signals;
 
 use std::fmt;
@@ -11,6 +14,7 @@ use std::io;
 
 use crate::sys::socket::{Address, Listener};
 
+pub use accept::accept;
 pub use exposition::expose;
 pub use signals::{Signal, Signals, tell_ready, tell_reloading, tell_stopping};
 

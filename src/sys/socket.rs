@@ -217,6 +217,17 @@ impl Stream {
         }
     }
 
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn peer(&self) -> io::Result<Peer> {
+        Ok(match self {
+            Self::Unix(stream) => Peer::User(stream.peer_cred()?.uid()),
+            Self::Inet(stream) => Peer::Host(stream.peer_addr()?.ip().to_canonical()),
+        })
+    }
+
     /// Sends what the kernel takes at once. Nobody waits, and nobody is told when it was not all.
     pub fn try_send(&self, bytes: &[u8]) {
         let _ = match self {

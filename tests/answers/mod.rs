@@ -3,8 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+use nightsafe::imap::Manner;
 use nightsafe::imap::items;
-use nightsafe::imap::view::{Manner, View};
+use nightsafe::imap::view::View;
 use nightsafe::seal::Summary;
 
 /// A value of an answer.

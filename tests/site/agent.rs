@@ -43,11 +43,7 @@ impl Agent {
         mode(&folder, 0o755);
         own(&folder);
         let socket = site.join(SOCKET);
-        site.configure(&format!(
-            "[agent]\nsocket = \"{}\"\nuser = \"{}\"\n{more}",
-            socket.display(),
-            user.name
-        ));
+        site.configure(&table(site, more));
         let mut agent = Self { socket, lockable, process: None };
         agent.up(site);
         agent
@@ -133,6 +129,12 @@ impl Agent {
         let says = || self.status(site, user);
         wait_for("leases", says, || (self.leases(site, user) == Some(leases)).then_some(()));
     }
+}
+
+/// `[agent]` of a site whose agent it is.
+pub fn table(site: &Site, more: &str) -> String {
+    let (socket, user) = (site.join(SOCKET), &users().agent.name);
+    format!("[agent]\nsocket = \"{}\"\nuser = \"{user}\"\n{more}", socket.display())
 }
 
 fn text(command: &mut Command) -> String {

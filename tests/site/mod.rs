@@ -22,6 +22,7 @@ pub mod mta;
 pub mod pam;
 pub mod postfix;
 pub mod process;
+pub mod proxy;
 pub mod relay;
 pub mod saslauthd;
 pub mod smtp;
@@ -53,6 +54,7 @@ pub const DOMAIN: &str = "example.org";
 /// etc/                   nightsafe.toml, pepper, sealing key
 /// keys/                  public/ and private/
 /// log/                   the system log: the stores', and that of nightsafe when Postfix runs it
+/// agent/                 the socket of `nightsafe agent`
 /// nightsafe/             the socket of `nightsafe lmtp`
 /// postfix/  exim/  cyrus/  dovecot/     when they were started
 /// maildir/               one Maildir a user

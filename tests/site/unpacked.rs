@@ -31,3 +31,12 @@ pub fn command(site: &Site, etc: Option<&Path>, program: impl AsRef<OsStr>) -> C
     command.arg("-").arg(program);
     command
 }
+
+/// A client's program that finds itself installed in `/usr`, with the machine's own `/dev` and log: it plays
+/// another machine.
+pub fn client(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_LAYERS, "sh"]);
+    command.arg(servers().join("usr")).arg("/usr").arg("-").arg(program);
+    command
+}

@@ -34,14 +34,16 @@ pub struct Users {
     pub delivery: User,
     /// What `nightsafe agent` runs as, on a real site `nightsafe-agent`.
     pub agent: User,
+    /// What `nightsafe imap` runs as, on a real site `nightsafe-imap`.
+    pub proxy: User,
     /// What webmail runs as.
     pub web: User,
 }
 
 impl Users {
     /// Whoever must not have left plaintext anywhere.
-    pub fn unprivileged(&self) -> [u32; 5] {
-        [&self.cyrus, &self.dovecot, &self.dovenull, &self.vmail, &self.delivery]
+    pub fn unprivileged(&self) -> [u32; 6] {
+        [&self.cyrus, &self.dovecot, &self.dovenull, &self.vmail, &self.delivery, &self.proxy]
             .map(|user| user.uid)
     }
 }
@@ -58,6 +60,7 @@ pub fn users() -> &'static Users {
         vmail: user("games"),
         delivery: user("proxy"),
         agent: user("backup"),
+        proxy: user("lp"),
         web: user("www-data"),
     })
 }

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod care;
 pub mod client;
 pub mod hook;
+pub mod imap;
 pub mod lmtp;
 pub mod memory;
 pub mod trace;

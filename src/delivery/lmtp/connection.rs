@@ -11,15 +11,15 @@ use tokio::time::{timeout, timeout_at};
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
 use crate::log;
+use crate::service::clients::Admission;
+use crate::service::memory::Reserved;
 use crate::sys::socket::{Peer, Stream};
 
 use super::Service;
-use super::clients::Admission;
 use super::command::{self, Command, MAX_LINE_BYTES};
 use super::data::DataReader;
 use super::incoming::Incoming;
 use super::input::Input;
-use super::memory::Reserved;
 use super::metrics::Step;
 use super::reply::Reply;
 use super::transaction::Transaction;

@@ -6,8 +6,8 @@ use crate::delivery::outcome::Outcome;
 use crate::delivery::smtp;
 use crate::secret::SecretBytes;
 
-use super::memory::{NoMemory, Reserved};
 use super::metrics::Metrics;
+use crate::service::memory::{NoMemory, Reserved};
 
 /// Room for the first octets when nobody said how many there will be.
 const FIRST_BYTES: u64 = 16 * 1024;

@@ -10,14 +10,12 @@
 //! The store is asked about each recipient before the client is answered, and its refusal wins. Then
 //! every sealed copy is handed over by itself, and each recipient is answered when the store has it.
 
-mod clients;
 pub mod command;
 mod connection;
 pub mod data;
 mod delivering;
 mod incoming;
 mod input;
-mod memory;
 mod metrics;
 pub mod reply;
 mod transaction;
@@ -28,26 +26,25 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{self, Config, ConfigError};
 use crate::log;
+use crate::service;
+use crate::service::clients::{Clients, Limits};
+use crate::service::memory::Budget;
 use crate::sys::file;
 use crate::sys::socket::{Listener, Peer, Stream};
 
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
 use super::site::{Site, SiteProblem};
-use clients::{Clients, Limits};
 use command::MAX_LINE_BYTES;
 use connection::Connection;
-use memory::Budget;
 
 pub use metrics::Metrics;
 
 /// How often idle connections to the store are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long to wait before the next connection when the kernel has none to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
 /// The service.
@@ -113,7 +110,9 @@ impl Service {
     pub async fn serve(self: &Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(Arc::clone(self).accept(listener, stop.clone()));
+            let (hook, stopping) = (Arc::clone(self), stop.clone());
+            let begin = move |stream, peer| hook.begin(stream, peer, &stopping);
+            accepting.spawn(service::accept(listener, stop.clone(), begin));
         }
         let sweeping = tokio::spawn(Arc::clone(self).sweep());
         let mut connections = JoinSet::new();
@@ -126,34 +125,9 @@ impl Service {
         let patience = Duration::from_secs(self.current().settings.stop_timeout);
         let all = async { while connections.join_next().await.is_some() {} };
         if timeout(patience, all).await.is_err() {
-            log::stopped_short(self.clients.count());
+            log::stopped_short("lmtp", self.clients.count());
         }
         sweeping.abort();
-    }
-
-    /// Accepts connections until it is told to stop. Gives back those that are still being served.
-    async fn accept(
-        self: Arc<Self>,
-        listener: Listener,
-        mut stop: watch::Receiver<bool>,
-    ) -> JoinSet<()> {
-        let mut served = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.begin(stream, peer, &stop, &mut served),
-                // Out of files, or the client is gone already.
-                Err(cause) => {
-                    log::cannot_accept(&cause);
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            }
-            while served.try_join_next().is_some() {}
-        }
-        served
     }
 
     fn begin(
@@ -161,8 +135,7 @@ impl Service {
         stream: Stream,
         peer: Peer,
         stop: &watch::Receiver<bool>,
-        served: &mut JoinSet<()>,
-    ) {
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let current = self.current();
         let limits = Limits {
             in_all: current.settings.connections,
@@ -171,10 +144,10 @@ impl Service {
         let Some(admission) = self.clients.admit(&peer, limits, || self.budget.share()) else {
             self.metrics.refused_connections.inc();
             connection::turn_away(&stream);
-            return;
+            return None;
         };
         let connection = Connection::new(Arc::clone(self), stream, peer, admission, stop.clone());
-        served.spawn(connection.serve());
+        Some(connection.serve())
     }
 
     async fn sweep(self: Arc<Self>) {

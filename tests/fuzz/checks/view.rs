@@ -1,8 +1,9 @@
 //! What must hold of what a client asks and of what it is shown: items come back as they were read, every
 //! answer is well formed, and sizes, sections and structure of any message agree.
 
+use nightsafe::imap::Manner;
 use nightsafe::imap::items::{self, Item};
-use nightsafe::imap::view::{Manner, View};
+use nightsafe::imap::view::View;
 use nightsafe::seal::Summary;
 
 use super::answers::{Value, ours};

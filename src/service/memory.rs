@@ -17,7 +17,7 @@ const SMALL_BYTES: u64 = 256 * 1024;
 
 /// The budget.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     /// For everybody.
     permits: Arc<Semaphore>,
     /// For small messages only: they do not queue behind a large one.
@@ -28,38 +28,38 @@ pub(super) struct Budget {
 
 /// What one client may have of the budget, so that a greedy one does not starve the others.
 #[derive(Debug, Clone)]
-pub(super) struct Share(Arc<Semaphore>);
+pub struct Share(Arc<Semaphore>);
 
 /// There is not enough and will not be soon.
 #[derive(Debug)]
-pub(super) struct NoMemory;
+pub struct NoMemory;
 
 impl Budget {
     /// A budget of `octets`, for which a transaction waits for `wait` at most.
-    pub(super) fn new(octets: u64, wait: Duration) -> Self {
+    pub fn new(octets: u64, wait: Duration) -> Self {
         let units = (octets / UNIT).min(Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
         let lane = units / LANE_PART;
         Self { permits: semaphore(units - lane), lane: semaphore(lane), units, wait }
     }
 
     /// One client's share.
-    pub(super) fn share(&self) -> Share {
+    pub fn share(&self) -> Share {
         Share(semaphore(self.largest() / UNIT))
     }
 
     /// How many octets are free.
-    pub(super) fn free(&self) -> u64 {
+    pub fn free(&self) -> u64 {
         (self.permits.available_permits() + self.lane.available_permits()) as u64 * UNIT
     }
 
     /// What one client may have, and so one message may need, at most: three quarters.
-    pub(super) fn largest(&self) -> u64 {
+    pub fn largest(&self) -> u64 {
         (self.units - self.units / 4) * UNIT
     }
 
     /// What a message of `octets` needs while it is sealed: itself and its compressed form, which may
     /// be as large; after that two forms of what is sealed.
-    pub(super) fn needed(octets: u64) -> u64 {
+    pub fn needed(octets: u64) -> u64 {
         FIXED_BYTES.saturating_add(octets.saturating_mul(21) / 10)
     }
 }
@@ -70,7 +70,7 @@ fn semaphore(units: u64) -> Arc<Semaphore> {
 
 /// What one transaction has of the budget.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub struct Reserved {
     budget: Arc<Budget>,
     share: Share,
     permits: Vec<OwnedSemaphorePermit>,
@@ -81,28 +81,28 @@ pub(super) struct Reserved {
 
 impl Reserved {
     /// Nothing yet.
-    pub(super) fn new(budget: Arc<Budget>, share: Share) -> Self {
+    pub fn new(budget: Arc<Budget>, share: Share) -> Self {
         Self { budget, share, permits: Vec::new(), units: 0, beside: 0 }
     }
 
     /// Gives all of it back.
-    pub(super) fn give_back(&mut self) {
+    pub fn give_back(&mut self) {
         self.permits.clear();
         self.units = 0;
     }
 
     /// Whether there is enough already for a message of `octets`.
-    pub(super) fn is_enough_for(&self, octets: u64) -> bool {
+    pub fn is_enough_for(&self, octets: u64) -> bool {
         self.missing(octets) == 0
     }
 
     /// Counts `octets` that are kept beside the message.
-    pub(super) fn keep(&mut self, octets: u64) {
+    pub fn keep(&mut self, octets: u64) {
         self.beside += octets;
     }
 
     /// Counts them no more. What was reserved for them stays for what comes next.
-    pub(super) fn keep_no_more(&mut self, octets: u64) {
+    pub fn keep_no_more(&mut self, octets: u64) {
         self.beside = self.beside.saturating_sub(octets);
     }
 
@@ -112,7 +112,7 @@ impl Reserved {
     }
 
     /// Reserves what a message of `octets` needs, if it is there.
-    pub(super) fn try_grow_to(&mut self, octets: u64) -> bool {
+    pub fn try_grow_to(&mut self, octets: u64) -> bool {
         let missing = self.missing(octets);
         let Ok(count) = u32::try_from(missing) else { return false };
         if count == 0 {
@@ -133,7 +133,7 @@ impl Reserved {
     ///
     /// # Errors
     /// When it cannot be had in time.
-    pub(super) async fn grow_to(&mut self, octets: u64) -> Result<(), NoMemory> {
+    pub async fn grow_to(&mut self, octets: u64) -> Result<(), NoMemory> {
         if self.try_grow_to(octets) {
             return Ok(());
         }

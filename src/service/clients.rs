@@ -10,7 +10,7 @@ use super::memory::Share;
 
 /// Who is connected.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
+pub struct Clients {
     open: Mutex<Open>,
 }
 
@@ -22,26 +22,26 @@ struct Open {
 
 /// How many there may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Of all clients.
-    pub(super) in_all: usize,
+    pub in_all: usize,
     /// Of one.
-    pub(super) per_client: usize,
+    pub per_client: usize,
 }
 
 /// One connection that was let in, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub struct Admission {
     clients: Arc<Clients>,
     peer: Peer,
     /// The client's share of the memory.
-    pub(super) share: Share,
+    pub share: Share,
 }
 
 impl Clients {
     /// Lets a connection of `peer` in; `None` when there are too many. The first one of a client gets
     /// a `share` for all of them.
-    pub(super) fn admit(
+    pub fn admit(
         self: &Arc<Self>,
         peer: &Peer,
         limits: Limits,
@@ -67,7 +67,7 @@ impl Clients {
     }
 
     /// How many connections there are.
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.open().connections
     }
 
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::delivery::lmtp::memory::Budget;
+    use crate::service::memory::Budget;
 
     #[test]
     fn one_client_cannot_have_all() {

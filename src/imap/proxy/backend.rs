@@ -1,0 +1,415 @@
+//! The store's side of a session: a connection of the client's own, logged in as he is.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+use crate::config;
+use crate::imap::Manner;
+use crate::imap::capability::Capabilities;
+use crate::imap::forward;
+use crate::imap::frame::Step;
+use crate::imap::login::Credentials;
+use crate::imap::response::{self, Response};
+use crate::secret::SecretBytes;
+use crate::sys::socket::{Peer, Stream};
+
+use super::tls::Tls;
+use super::transport::Transport;
+use super::wire::Wire;
+
+/// The longest line of a response, and what a response may have beside one message, in octets.
+const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A connection to the store.
+pub(super) struct Backend {
+    wire: Wire,
+    /// What the store offers, since the login.
+    pub(super) capabilities: Capabilities,
+    /// How many commands were sent: the tag of the last.
+    commands: u64,
+    patience: Duration,
+    most: usize,
+    /// What was said while something else was waited for.
+    aside: Vec<u8>,
+    manner: Manner,
+}
+
+/// Why the store is of no use.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It cannot be reached, or hung up.
+    Io(io::Error),
+    /// It says what no IMAP server says.
+    Nonsense(&'static str),
+    /// It sent the client away, with these words.
+    Bye(String),
+    /// It does not take the password, with these words.
+    Refused(String),
+}
+
+impl From<io::Error> for Failed {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
+    }
+}
+
+impl From<tokio::time::error::Elapsed> for Failed {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::Io(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(cause) => write!(f, "{cause}"),
+            Self::Nonsense(what) => write!(f, "it says {what}"),
+            Self::Bye(text) => write!(f, "it sent the client away: {text}"),
+            Self::Refused(text) => write!(f, "it does not take the password: {text}"),
+        }
+    }
+}
+
+impl Backend {
+    /// Connects to the store and logs in. `most` is the longest message that it may answer with.
+    ///
+    /// # Errors
+    /// Why the store is of no use; [`Failed::Refused`] is the user's own fault.
+    pub(super) async fn log_in(
+        settings: &config::Imap,
+        tls: &Tls,
+        peer: &Peer,
+        credentials: &Credentials,
+        most: u64,
+    ) -> Result<Self, Failed> {
+        let wait = Duration::from_secs(settings.backend_connect_timeout);
+        let transport = timeout(wait, connect(settings, tls, peer)).await??;
+        let patience = Duration::from_secs(settings.backend_timeout);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut backend = Self {
+            wire: Wire::new(transport, patience),
+            capabilities: Capabilities::default(),
+            commands: 0,
+            patience,
+            aside: Vec::new(),
+            manner: Manner::Dovecot,
+            // A sealed message is written in base64.
+            most: most.saturating_mul(2).saturating_add(MAX_LINE_BYTES),
+        };
+        timeout(wait, backend.greeting()).await??;
+
+        if settings.backend_id && backend.capabilities.has("ID") {
+            backend.tell_who(peer).await?;
+        }
+        backend.authenticate(credentials).await?;
+        Ok(backend)
+    }
+
+    async fn greeting(&mut self) -> Result<(), Failed> {
+        let octets = self.response().await?;
+        let greeting = self.wire.first(octets).trim_ascii_end();
+        match response::parse(greeting) {
+            Ok(Response::Bye(text)) => return Err(Failed::Bye(printable(text))),
+            Ok(Response::Untagged) if greeting.get(..5) == Some(b"* OK ") => {}
+            _ => return Err(Failed::Nonsense("no IMAP greeting")),
+        }
+        let told = Capabilities::find(greeting);
+        let is_cyrus = memchr::memmem::find(greeting, b"Cyrus").is_some();
+        self.wire.take(octets);
+        match told {
+            Some(told) => self.capabilities = told,
+            None => self.ask_for_capabilities().await?,
+        }
+        // It may be told not to say who it is; nobody else has this one.
+        if is_cyrus || self.capabilities.has("ANNOTATE-EXPERIMENT-1") {
+            self.manner = Manner::Cyrus;
+        }
+        Ok(())
+    }
+
+    async fn ask_for_capabilities(&mut self) -> Result<(), Failed> {
+        self.command(b"CAPABILITY").await?;
+        let mut told = None;
+        self.finish(|text| told = Capabilities::find(text).or(told.take())).await?;
+        self.capabilities = told.ok_or(Failed::Nonsense("not what it offers"))?;
+        Ok(())
+    }
+
+    /// Dovecot's `x-originating-ip` (RFC 2971 leaves the names of fields to who uses them).
+    async fn tell_who(&mut self, peer: &Peer) -> Result<(), Failed> {
+        let Peer::Host(host) = peer else { return Ok(()) };
+        self.command(format!("ID (\"x-originating-ip\" \"{host}\")").as_bytes()).await?;
+        self.finish(|_| ()).await.map(drop)
+    }
+
+    async fn authenticate(&mut self, credentials: &Credentials) -> Result<(), Failed> {
+        let message = credentials.to_plain();
+        let is_at_once = self.capabilities.has("SASL-IR");
+        if self.capabilities.has("AUTH=PLAIN") {
+            let mut command = SecretBytes::with_capacity(message.len() + 32);
+            let initial: &[u8] = if is_at_once { b" " } else { b"" };
+            let pieces = [&b"AUTHENTICATE PLAIN"[..], initial];
+            let _ = pieces.iter().try_for_each(|piece| command.try_push(piece));
+            if is_at_once {
+                let _ = command.try_push(message.expose());
+            }
+            self.command(command.expose()).await?;
+            if !is_at_once && self.continuation().await? {
+                let mut line = SecretBytes::with_capacity(message.len() + 2);
+                let _ = line.try_push(message.expose()).and_then(|()| line.try_push(b"\r\n"));
+                self.wire.send(line.expose()).await?;
+            }
+        } else if self.capabilities.has("LOGINDISABLED") {
+            return Err(Failed::Nonsense("that nobody can log in with a password"));
+        } else {
+            let mut command = SecretBytes::with_capacity(2 * credentials.user.len() + 64);
+            let user = credentials.user.as_bytes();
+            let password = credentials.password.expose();
+            let lengths = [user.len(), password.len()].map(|n| format!("{{{n}}}\r\n"));
+            let [first, second] = &lengths;
+            let pieces =
+                [&b"LOGIN "[..], first.as_bytes(), user, b" ", second.as_bytes(), password];
+            let _ = pieces.iter().try_for_each(|piece| command.try_push(piece));
+            self.command(command.expose()).await?;
+        }
+        let mut told = None;
+        let rest = self.finish(|text| told = Capabilities::find(text).or(told.take())).await?;
+        if !response::is_ok(&rest) {
+            return Err(Failed::Refused(printable(&rest)));
+        }
+        let tagged = [&b"x "[..], &rest].concat();
+        match Capabilities::find(&tagged).or(told) {
+            Some(told) => self.capabilities = told,
+            None => self.ask_for_capabilities().await?,
+        }
+        Ok(())
+    }
+
+    /// Sends a command without its tag and without its last CRLF. Where the store has to ask for the
+    /// literals in it, they wait for that.
+    ///
+    /// # Errors
+    /// Where the store is gone or does not ask for one.
+    pub(super) async fn command(&mut self, command: &[u8]) -> Result<(), Failed> {
+        self.commands += 1;
+        let may_push = self.capabilities.has("LITERAL+");
+        let mut line = [&*self.tag(), b" "].concat();
+        for piece in forward::pieces(command, may_push) {
+            line.extend_from_slice(piece.text);
+            if piece.waits {
+                self.wire.send(&line).await?;
+                line.clear();
+                if !self.continuation().await? {
+                    // It was refused, and its tagged answer waits to be read.
+                    return Ok(());
+                }
+            }
+        }
+        line.extend_from_slice(b"\r\n");
+        let sent = self.wire.send(&line).await;
+        drop(SecretBytes::from(line));
+        Ok(sent?)
+    }
+
+    /// Sends a command that ends with a message: its arguments, then the announcement, the message and
+    /// the end. Whether the store took it; if not, its tagged answer waits to be read.
+    ///
+    /// # Errors
+    /// Where the store is gone.
+    pub(super) async fn command_with(
+        &mut self,
+        arguments: &[u8],
+        message: &[u8],
+    ) -> Result<(), Failed> {
+        let may_push = self.capabilities.has("LITERAL+");
+        let mut command = arguments.to_vec();
+        let plus = if may_push { "+" } else { "" };
+        write!(command, " {{{}{plus}}}", message.len())?;
+        // The line end that the announcement needs is the one that ends a command.
+        self.command(&command).await?;
+        if may_push || self.continuation().await? {
+            self.wire.send(message).await?;
+            self.wire.send(b"\r\n").await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is no command: the end of IDLE.
+    ///
+    /// # Errors
+    /// Where the store is gone.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+        Ok(self.wire.send(bytes).await?)
+    }
+
+    /// Waits until the store asks to go on; whether it does. What it says before that is kept for the client.
+    pub(super) async fn continuation(&mut self) -> Result<bool, Failed> {
+        loop {
+            let octets = timeout(self.patience, self.response()).await??;
+            let text = self.wire.first(octets).trim_ascii_end();
+            match response::parse(text).map_err(|_| Failed::Nonsense("no response"))? {
+                Response::Continuation(_) => {
+                    self.wire.take(octets);
+                    return Ok(true);
+                }
+                Response::Tagged { .. } => return Ok(false),
+                Response::Bye(text) => return Err(Failed::Bye(printable(text))),
+                _ => {
+                    let text = self.wire.first(octets);
+                    self.aside.extend_from_slice(text);
+                    self.wire.take(octets);
+                }
+            }
+        }
+    }
+
+    /// What the store said while it was waited for.
+    pub(super) fn take_aside(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.aside)
+    }
+
+    /// Reads up to the tagged response of the last command; what stands before it is shown to `see`. What
+    /// follows the tag is given back.
+    ///
+    /// # Errors
+    /// Where the store is gone.
+    pub(super) async fn finish(&mut self, mut see: impl FnMut(&[u8])) -> Result<Vec<u8>, Failed> {
+        loop {
+            let octets = timeout(self.patience, self.response()).await??;
+            let text = self.wire.first(octets);
+            let text = text.strip_suffix(b"\r\n").unwrap_or(text);
+            match response::parse(text).map_err(|_| Failed::Nonsense("no response"))? {
+                Response::Tagged { tag, rest } if self.is_own(tag) => {
+                    let rest = rest.to_vec();
+                    self.wire.take(octets);
+                    return Ok(rest);
+                }
+                Response::Tagged { .. } => return Err(Failed::Nonsense("a tag of nobody's")),
+                Response::Bye(text) => return Err(Failed::Bye(printable(text))),
+                _ => see(text),
+            }
+            self.wire.take(octets);
+        }
+    }
+
+    /// Whether this is the tag of the last command.
+    pub(super) fn is_own(&self, tag: &[u8]) -> bool {
+        tag == self.tag()
+    }
+
+    /// The tag of the last command.
+    pub(super) fn tag(&self) -> Vec<u8> {
+        format!("n{}", self.commands).into_bytes()
+    }
+
+    /// Waits for a whole response and says how long it is. Nothing is lost where somebody stops waiting.
+    ///
+    /// # Errors
+    /// Where the store is gone, or says more than it may.
+    pub(super) async fn response(&mut self) -> Result<usize, Failed> {
+        loop {
+            match self
+                .wire
+                .step()
+                .map_err(|_| Failed::Nonsense("a line that does not end with CRLF"))?
+            {
+                Step::Complete(octets) => return Ok(octets),
+                Step::Literal { head, .. } if !response::may_have_literals(self.wire.waiting()) => {
+                    return Ok(head);
+                }
+                Step::Literal { head, octets, .. } => {
+                    let octets = usize::try_from(octets).unwrap_or(usize::MAX);
+                    let end = head.saturating_add(octets);
+                    if end > self.most {
+                        return Err(Failed::Nonsense("more than the largest message"));
+                    }
+                    self.wire.expect(end)?;
+                    self.wire.skip(end);
+                }
+                Step::More if self.wire.waiting().len() > self.most => {
+                    return Err(Failed::Nonsense("a line without an end"));
+                }
+                Step::More => self.wire.fill().await?,
+            }
+        }
+    }
+
+    /// A response that is there, its line end with it.
+    pub(super) fn first(&self, octets: usize) -> &[u8] {
+        self.wire.first(octets)
+    }
+
+    /// Goes on to the next one.
+    pub(super) fn take(&mut self, octets: usize) {
+        self.wire.take(octets);
+    }
+
+    /// Gives memory back while nothing is said.
+    pub(super) fn rest(&mut self) {
+        self.wire.rest();
+    }
+
+    /// Takes one out, its line end with it.
+    pub(super) fn take_out(&mut self, octets: usize) -> Vec<u8> {
+        self.wire.take_out(octets)
+    }
+
+    /// How the store writes what several servers write in several ways.
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// How long an answer may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Takes leave, without waiting for an answer.
+    pub(super) async fn leave(&mut self) {
+        let _ = timeout(Duration::from_secs(1), self.command(b"LOGOUT")).await;
+        self.wire.close().await;
+    }
+}
+
+async fn connect(settings: &config::Imap, tls: &Tls, peer: &Peer) -> Result<Transport, Failed> {
+    let mut stream = Stream::connect(&settings.backend.address).await?;
+    if settings.backend_proxy_protocol {
+        stream.write_all(&proxy_header(peer)).await?;
+    }
+    Ok(tls.connect(stream).await?)
+}
+
+/// The header of the PROXY protocol, version 2 (HAProxy's `proxy-protocol.txt`, §2.2). The ports, and the
+/// proxy's own side, are not told.
+fn proxy_header(peer: &Peer) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+    match peer {
+        // LOCAL: the connection is the proxy's own.
+        Peer::User(_) => header.extend_from_slice(&[0x20, 0, 0, 0]),
+        Peer::Host(IpAddr::V4(host)) => {
+            header.extend_from_slice(&[0x21, 0x11, 0, 12]);
+            header.extend_from_slice(&host.octets());
+            header.extend_from_slice(&Ipv4Addr::LOCALHOST.octets());
+            header.extend_from_slice(&[0; 4]);
+        }
+        Peer::Host(IpAddr::V6(host)) => {
+            header.extend_from_slice(&[0x21, 0x21, 0, 36]);
+            header.extend_from_slice(&host.octets());
+            header.extend_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
+            header.extend_from_slice(&[0; 4]);
+        }
+    }
+    header
+}
+
+/// What a server says, on one line.
+fn printable(text: &[u8]) -> String {
+    const SHOWN_CHARS: usize = 200;
+    let text = String::from_utf8_lossy(text.trim_ascii());
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS).collect()
+}

@@ -1,0 +1,258 @@
+//! `nightsafe imap`: what there is of the proxy that does I/O.
+//!
+//! ```text
+//! connection (TLS, login) → lease (the agent) · backend (the store, logged in as the client is)
+//!     → session (commands in turn) → append (sealed on the way in) · fetch, search (opened on the way
+//!     out) · places (where sealed mail may lie)
+//! ```
+//!
+//! One client has one connection to the store and one lease at the agent. His commands are worked off in
+//! their order; what the store says meanwhile is passed on.
+
+mod append;
+mod backend;
+mod batch;
+mod client;
+mod connection;
+mod fetch;
+mod lease;
+mod metrics;
+mod places;
+mod search;
+mod session;
+mod tls;
+mod transport;
+mod wire;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::{self, Config};
+use crate::delivery::site::{Site, SiteProblem};
+use crate::log;
+use crate::seal::{Ring, SiteKeyError};
+use crate::service;
+use crate::service::clients::{Clients, Limits};
+use crate::service::memory::Budget;
+use crate::sys::socket::{Listener, Peer, Stream};
+
+use lease::AgentAddress;
+use metrics::Metrics;
+use tls::Tls;
+
+pub use tls::TlsProblem;
+
+/// The port of IMAP over TLS (RFC 8314 §3.2), for sockets of the service manager.
+const TLS_PORT: &str = ":993";
+
+/// The service.
+#[derive(Debug)]
+pub struct Service {
+    current: RwLock<Arc<Current>>,
+    budget: Arc<Budget>,
+    clients: Arc<Clients>,
+    metrics: Metrics,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+struct Current {
+    site: Site,
+    /// Whose signatures count.
+    ring: Arc<Ring>,
+    agent: AgentAddress,
+    tls: Tls,
+    settings: config::Imap,
+    max_message_bytes: u64,
+}
+
+impl Service {
+    /// Makes a service ready as the configuration says. Nobody is connected to yet.
+    ///
+    /// # Errors
+    /// What is missing or of no use.
+    pub fn open(config: &Config) -> Result<Arc<Self>, ServiceProblem> {
+        let wait = Duration::from_secs(config.imap.wait_timeout);
+        let budget = Arc::new(Budget::new(config.imap.memory_bytes, wait));
+        check_memory(config, &budget)?;
+        Ok(Arc::new(Self {
+            current: RwLock::new(Arc::new(Current::open(config)?)),
+            budget,
+            clients: Arc::default(),
+            metrics: Metrics::default(),
+        }))
+    }
+
+    /// Takes another configuration for the clients to come. What is listened at and the memory stay as they
+    /// were.
+    ///
+    /// # Errors
+    /// What is missing or of no use; everything stays as it was.
+    pub fn reload(&self, config: &Config) -> Result<(), ServiceProblem> {
+        check_memory(config, &self.budget)?;
+        let current = Arc::new(Current::open(config)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        Ok(())
+    }
+
+    /// What is counted, as it is now.
+    pub fn metrics(&self) -> String {
+        self.metrics.connections.set(i64::try_from(self.clients.count()).unwrap_or(i64::MAX));
+        self.metrics.text()
+    }
+
+    /// Serves the clients of all `listeners` until `stop` says so; then they are told, and what is in flight
+    /// is finished within the time that the configuration gives it.
+    pub async fn serve(self: &Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let is_tls = self.is_tls(&listener);
+            let (proxy, stopping) = (Arc::clone(self), stop.clone());
+            let begin = move |stream, peer| proxy.begin(stream, is_tls, peer, &stopping);
+            accepting.spawn(service::accept(listener, stop.clone(), begin));
+        }
+        let mut connections = JoinSet::new();
+        while let Some(served) = accepting.join_next().await {
+            connections.spawn(async move {
+                let mut served = served.unwrap_or_default();
+                while served.join_next().await.is_some() {}
+            });
+        }
+        let patience = Duration::from_secs(self.current().settings.stop_timeout);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if timeout(patience, all).await.is_err() {
+            log::stopped_short("imap", self.clients.count());
+        }
+    }
+
+    /// Whether TLS is spoken from the first octet on at a listener's address.
+    fn is_tls(&self, listener: &Listener) -> bool {
+        let current = self.current();
+        let address = listener.address();
+        let named = |endpoint: &&config::Endpoint| endpoint.address.to_string() == address;
+        match current.settings.listen.iter().find(named) {
+            Some(endpoint) => endpoint.is_tls,
+            None => current.tls.is_offered() && address.ends_with(TLS_PORT),
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        stream: Stream,
+        is_tls: bool,
+        peer: Peer,
+        stop: &watch::Receiver<bool>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let current = self.current();
+        let limits = Limits {
+            in_all: current.settings.connections,
+            per_client: current.settings.connections_per_client,
+        };
+        let Some(admission) = self.clients.admit(&peer, limits, || self.budget.share()) else {
+            self.metrics.refused_connections.inc();
+            if !is_tls {
+                connection::turn_away(&stream);
+            }
+            return None;
+        };
+        let proxy = Arc::clone(self);
+        Some(connection::serve(proxy, stream, is_tls, peer, admission, stop.clone()))
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Current {
+    fn open(config: &Config) -> Result<Self, ServiceProblem> {
+        let settings = config.imap.clone();
+        Ok(Self {
+            site: Site::open_to_stay(config)?,
+            ring: Arc::new(Ring::load(&config.keys.sealing_key)?),
+            agent: AgentAddress::new(&config.agent),
+            tls: Tls::open(&settings)?,
+            max_message_bytes: config.delivery.max_message_bytes,
+            settings,
+        })
+    }
+
+    /// The largest message that a client may append, in octets.
+    fn largest_append(&self) -> u64 {
+        self.max_message_bytes
+    }
+}
+
+/// Whether the configuration is one that the service can run with.
+///
+/// # Errors
+/// What is missing or of no use.
+pub fn check(config: &Config) -> Result<(), ServiceProblem> {
+    check_memory(config, &Budget::new(config.imap.memory_bytes, Duration::ZERO))?;
+    Tls::open(&config.imap)?;
+    Ok(())
+}
+
+fn check_memory(config: &Config, budget: &Budget) -> Result<(), ServiceProblem> {
+    let needed = Budget::needed(config.delivery.max_message_bytes);
+    if needed > budget.largest() {
+        return Err(ServiceProblem::Memory { needed: needed / 3 * 4 + 4096 });
+    }
+    Ok(())
+}
+
+/// What is in the way of the service.
+#[derive(Debug)]
+pub enum ServiceProblem {
+    /// The site.
+    Site(SiteProblem),
+    /// The verification keys.
+    Ring(SiteKeyError),
+    /// Certificates.
+    Tls(TlsProblem),
+    /// `[imap] memory_bytes` is too little for the largest message.
+    Memory {
+        /// How much it needs, in octets.
+        needed: u64,
+    },
+}
+
+impl From<SiteProblem> for ServiceProblem {
+    fn from(problem: SiteProblem) -> Self {
+        Self::Site(problem)
+    }
+}
+
+impl From<SiteKeyError> for ServiceProblem {
+    fn from(error: SiteKeyError) -> Self {
+        Self::Ring(error)
+    }
+}
+
+impl From<TlsProblem> for ServiceProblem {
+    fn from(problem: TlsProblem) -> Self {
+        Self::Tls(problem)
+    }
+}
+
+impl fmt::Display for ServiceProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(problem) => problem.fmt(f),
+            Self::Ring(error) => error.fmt(f),
+            Self::Tls(problem) => problem.fmt(f),
+            Self::Memory { needed } => write!(
+                f,
+                "[imap] memory_bytes must be at least {needed} for [delivery] max_message_bytes, \
+                 and a change of it takes a restart"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ServiceProblem {}

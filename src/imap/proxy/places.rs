@@ -1,0 +1,109 @@
+//! Where mail may lie: what is sealed for one user is of no use in a mailbox that others read.
+
+use crate::imap::forward;
+use crate::imap::items::read_label;
+use crate::imap::namespace::Namespaces;
+use crate::imap::refusal::Refusal;
+use crate::imap::response::{self, Response};
+use crate::imap::token::Cursor;
+use crate::seal::SIGNATURE_FIELD;
+
+use super::client::{End, Refused};
+use super::session::{OWN_ONLY, Session};
+
+/// What the store has said of its namespaces, once somebody asked.
+#[derive(Debug, Default)]
+pub(super) struct Places(Option<Namespaces>);
+
+impl Session {
+    /// Whether others may read what lies in a mailbox.
+    pub(super) async fn is_foreign(&mut self, mailbox: &[u8]) -> Result<bool, End> {
+        if self.places.0.is_none() {
+            let mut namespaces = Namespaces::default();
+            if self.backend.capabilities.has("NAMESPACE") {
+                self.backend.command(b"NAMESPACE").await?;
+                let mut aside = Vec::new();
+                let finished = self.backend.finish(|line| match Namespaces::parse(line) {
+                    Ok(told) => namespaces = told,
+                    Err(_) => aside.extend_from_slice(&[line, b"\r\n"].concat()),
+                });
+                finished.await?;
+                self.client.put(&aside);
+            }
+            self.places.0 = Some(namespaces);
+        }
+        Ok(self.places.0.as_ref().is_some_and(|spaces| spaces.is_foreign(mailbox)))
+    }
+
+    /// COPY and MOVE: into somebody else's mailbox only what is not sealed.
+    pub(super) async fn copy(
+        &mut self,
+        tag: &[u8],
+        text: &[u8],
+        uid: bool,
+        set: &[u8],
+        mailbox: &[u8],
+    ) -> Result<(), Refused> {
+        if !self.is_foreign(mailbox).await? {
+            self.forward(tag, text).await?;
+            return Ok(());
+        }
+        let kind = if uid { "UID " } else { "" };
+        let set = String::from_utf8_lossy(set);
+        let fetch = format!("{kind}FETCH {set} (UID BODY.PEEK[HEADER.FIELDS ({SIGNATURE_FIELD})])");
+        self.backend.command(fetch.as_bytes()).await?;
+        let (mut uids, mut has_sealed, mut aside) = (Vec::new(), false, Vec::new());
+        let finished = self.backend.finish(|line| match looked_at(line) {
+            Some((uid, is_sealed)) => {
+                uids.push(uid.to_string());
+                has_sealed |= is_sealed;
+            }
+            None => aside.extend_from_slice(&[line, b"\r\n"].concat()),
+        });
+        let rest = finished.await?;
+        self.client.put(&aside);
+        if !response::is_ok(&rest) {
+            return Err(Refusal::no("the messages cannot be looked at").into());
+        }
+        if has_sealed {
+            return Err(Refusal::no_code("CANNOT", OWN_ONLY).into());
+        }
+        if uids.is_empty() {
+            self.client.finish(tag, "OK there is nothing to copy");
+            return Ok(());
+        }
+        // Those that were looked at, and none that came since.
+        let is_move = text.strip_prefix(b"UID ").unwrap_or(text).get(..4);
+        let name = if is_move.is_some_and(|name| name.eq_ignore_ascii_case(b"MOVE")) {
+            "MOVE"
+        } else {
+            "COPY"
+        };
+        let mut command = format!("UID {name} {} ", uids.join(",")).into_bytes();
+        command.extend_from_slice(&forward::string(mailbox));
+        self.forward(tag, &command).await?;
+        Ok(())
+    }
+}
+
+/// The UID of a message, and whether it has our signature; `None` of what is no answer to the question.
+fn looked_at(line: &[u8]) -> Option<(u64, bool)> {
+    let Ok(Response::Fetch { list, .. }) = response::parse(line) else { return None };
+    let mut at = Cursor::new(list);
+    let (mut uid, mut is_sealed) = (None, None);
+    at.expect(b'(').ok()?;
+    while !at.eat(b')') {
+        let name = read_label(&mut at).ok()?;
+        at.space().ok()?;
+        if name.eq_ignore_ascii_case(b"UID") {
+            uid = Some(at.number().ok()?);
+        } else if name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"BODY[")) {
+            let fields = at.nstring().ok()?.unwrap_or_default();
+            is_sealed = Some(!fields.trim_ascii().is_empty());
+        } else {
+            at.value().ok()?;
+        }
+        let _ = at.eat(b' ');
+    }
+    Some((uid?, is_sealed?))
+}

@@ -1,0 +1,331 @@
+//! SEARCH: the store says which messages may match at all, and answers for those that are not sealed; the
+//! others are looked at here, by their summaries or, where that does not decide, opened.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Duration, Instant};
+
+use crate::imap::fetch::{Depth, Fetch};
+use crate::imap::refusal::Refusal;
+use crate::imap::response::{self, Response};
+use crate::imap::search::{Hit, Mail, Piece, Program, Set, Truth};
+use crate::seal::Reading;
+
+use super::batch::{Reader, stanzas_of};
+use super::client::{End, Refused};
+use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
+use super::session::Session;
+
+/// How often a client is told that his search goes on.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// As many messages show how a search is best done.
+const SAMPLE_MESSAGES: usize = 64;
+
+/// One search on its way.
+struct Run {
+    program: Arc<Program>,
+    uid: bool,
+    reader: Arc<Reader>,
+    /// What the store has said of the leaves of the program.
+    leaves: Arc<Vec<Set>>,
+    /// How the store is asked for messages.
+    fetch: Arc<Fetch>,
+    hits: Vec<Hit>,
+    /// Messages that are not sealed, and their mod-sequences.
+    plain: Vec<Hit>,
+    /// Messages that have to be opened.
+    unknown: Vec<u32>,
+    told: Instant,
+}
+
+/// What came of some messages.
+#[derive(Default)]
+struct Found {
+    hits: Vec<Hit>,
+    plain: Vec<Hit>,
+    unknown: Vec<u32>,
+}
+
+impl Session {
+    /// Answers SEARCH and UID SEARCH.
+    ///
+    /// # Errors
+    /// What the client is answered, or the end of the session.
+    pub(super) async fn search(
+        &mut self,
+        tag: &[u8],
+        uid: bool,
+        arguments: &[u8],
+    ) -> Result<(), Refused> {
+        let name: &[u8] = if uid { b"UID SEARCH " } else { b"SEARCH " };
+        let program = match Program::parse(arguments, self.backend.manner()) {
+            Ok(program) => program,
+            Err(refused) => {
+                self.client.finish(tag, refused);
+                return Ok(());
+            }
+        };
+        if program.is_native() {
+            self.forward(tag, &[name, arguments].concat()).await?;
+            return Ok(());
+        }
+        self.need_keys().await?;
+        let Some(reader) = self.reader() else {
+            self.forward(tag, &[name, arguments].concat()).await?;
+            return Ok(());
+        };
+        // The mod-sequences come with the messages.
+        let items: &[u8] = if program.asks_modseq() { b"1 (MODSEQ)" } else { b"1 (UID)" };
+        let (_, fetch) = Fetch::parse(uid, items)?;
+        let mut run = Run {
+            program: Arc::new(program),
+            uid,
+            reader,
+            leaves: Arc::default(),
+            fetch: Arc::new(fetch),
+            hits: Vec::new(),
+            plain: Vec::new(),
+            unknown: Vec::new(),
+            told: Instant::now(),
+        };
+        self.find(&mut run).await?;
+        let tag_text = String::from_utf8_lossy(tag);
+        let answer = run.program.answer(&tag_text, uid, &run.hits);
+        self.client.put(&answer);
+        self.client.put(b"\r\n");
+        self.client.finish(tag, "OK SEARCH completed");
+        Ok(())
+    }
+
+    async fn find(&mut self, run: &mut Run) -> Result<(), Refused> {
+        let candidates = self.ask(run.uid, &[Piece::Plain(run.program.narrowing())]).await?;
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let mut leaves = Vec::new();
+        let asked: Vec<String> = run.program.leaves().collect();
+        for leaf in asked {
+            leaves.push(self.ask(run.uid, &[Piece::Plain(leaf)]).await?);
+        }
+        run.leaves = Arc::new(leaves);
+        self.look_at(run, candidates).await?;
+        if run.plain.is_empty() {
+            return Ok(());
+        }
+        let plain: Set = run.plain.iter().map(|hit| hit.number).collect();
+        let found = self.ask(run.uid, &run.program.for_plain(&plain, run.uid)).await?;
+        run.hits.extend(run.plain.iter().filter(|hit| found.contains(hit.number)));
+        Ok(())
+    }
+
+    /// Looks at the sealed ones among the candidates. Where bodies are asked about, a few of them show
+    /// whether it is worth while to look at summaries first.
+    async fn look_at(&mut self, run: &mut Run, candidates: Set) -> Result<(), Refused> {
+        let mut left = candidates;
+        if run.program.needs_body() {
+            let mut numbers = left.iter();
+            let sample: Set = numbers.by_ref().take(SAMPLE_MESSAGES).collect();
+            let rest: Set = numbers.collect();
+            self.fetch_for(run, &sample, Depth::Head).await?;
+            left = rest;
+            if run.unknown.len() * 2 > SAMPLE_MESSAGES && !left.is_empty() {
+                self.fetch_for(run, &left, Depth::Body).await?;
+                left = Set::default();
+            }
+        }
+        if !left.is_empty() {
+            self.fetch_for(run, &left, Depth::Head).await?;
+        }
+        let unknown: Set = std::mem::take(&mut run.unknown).into_iter().collect();
+        if !unknown.is_empty() {
+            self.fetch_for(run, &unknown, Depth::Body).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the store a question, and gives what it found.
+    async fn ask(&mut self, uid: bool, pieces: &[Piece]) -> Result<Set, Refused> {
+        let mut command = if uid { b"UID SEARCH ".to_vec() } else { b"SEARCH ".to_vec() };
+        for piece in pieces {
+            match piece {
+                Piece::Plain(text) => command.extend_from_slice(text.as_bytes()),
+                Piece::Literal(octets) => {
+                    command.extend_from_slice(format!("{{{}}}\r\n", octets.len()).as_bytes());
+                    command.extend_from_slice(octets);
+                }
+            }
+        }
+        self.backend.command(&command).await?;
+        let mut found = Set::default();
+        loop {
+            let octets = self.next_response().await?;
+            let line = self.backend.first(octets);
+            let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+            match response::parse(line) {
+                Ok(Response::Tagged { tag, rest }) if self.backend.is_own(tag) => {
+                    let result = response::is_ok(rest).then_some(found);
+                    // What the store cannot do, it says itself.
+                    let words = String::from_utf8_lossy(rest.get(3..).unwrap_or_default());
+                    let refusal = || Refusal::no(words.into_owned());
+                    let result = result.ok_or_else(refusal);
+                    self.backend.take(octets);
+                    return Ok(result?);
+                }
+                Ok(Response::Untagged) if let Some(numbers) = found_in(line) => {
+                    found = numbers;
+                    self.backend.take(octets);
+                }
+                _ => self.pass_on(octets)?,
+            }
+        }
+    }
+
+    /// Fetches messages and evaluates the program for them.
+    async fn fetch_for(&mut self, run: &mut Run, set: &Set, depth: Depth) -> Result<(), Refused> {
+        let text = set.to_text();
+        let command = run.fetch.command(text.as_bytes(), depth);
+        self.backend.command(&command).await?;
+        let (mut batch, mut octets_in_it) = (Vec::new(), 0);
+        let mut opening: VecDeque<JoinHandle<Result<Found, End>>> = VecDeque::new();
+        loop {
+            let octets = self.next_response_unwatched().await?;
+            let line = self.backend.first(octets);
+            let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+            let is_last = match response::parse(line) {
+                Ok(Response::Tagged { tag, .. }) if self.backend.is_own(tag) => {
+                    self.backend.take(octets);
+                    true
+                }
+                Ok(Response::Fetch { .. }) if run.fetch.read(line, depth).is_some() => {
+                    octets_in_it += octets;
+                    batch.push(self.backend.take_out(octets));
+                    false
+                }
+                _ => {
+                    self.pass_on(octets)?;
+                    false
+                }
+            };
+            let is_full = batch.len() >= BATCH_MESSAGES || octets_in_it >= BATCH_BYTES;
+            if (is_full || is_last) && !batch.is_empty() {
+                octets_in_it = 0;
+                let responses = std::mem::take(&mut batch);
+                let (reader, fetch) = (Arc::clone(&run.reader), Arc::clone(&run.fetch));
+                let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
+                let asked = Asked { reader, fetch, program, leaves, depth };
+                opening.push_back(tokio::spawn(asked.evaluate(responses)));
+            }
+            while opening.len() > MAX_OPENING || is_last {
+                let Some(oldest) = opening.pop_front() else { break };
+                let found = oldest.await.unwrap_or(Err(End::Bye("internal error")))?;
+                run.hits.extend(found.hits);
+                run.plain.extend(found.plain);
+                run.unknown.extend(found.unknown);
+            }
+            if run.told.elapsed() > PATIENCE {
+                run.told = Instant::now();
+                self.client.say("* OK still searching");
+                self.client.flush().await?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What has to be known to evaluate a program.
+struct Asked {
+    reader: Arc<Reader>,
+    fetch: Arc<Fetch>,
+    program: Arc<Program>,
+    leaves: Arc<Vec<Set>>,
+    depth: Depth,
+}
+
+/// A message before the agent was asked.
+struct Looked {
+    number: u32,
+    modseq: u64,
+    reading: Option<Reading>,
+}
+
+impl Asked {
+    async fn evaluate(self, responses: Vec<Vec<u8>>) -> Result<Found, End> {
+        let asked = Arc::new(self);
+        let looker = Arc::clone(&asked);
+        let looking = spawn_blocking(move || looker.look(&responses));
+        let (looked, stanzas) = looking.await.map_err(|_| End::Bye("internal error"))?;
+        let recovered = asked.reader.recover(&stanzas).await?;
+        let finding = spawn_blocking(move || {
+            let mut found = Found::default();
+            for message in looked {
+                asked.find(message, &recovered, &mut found);
+            }
+            found
+        });
+        finding.await.map_err(|_| End::Bye("internal error"))
+    }
+
+    fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Vec<u8>) {
+        let (mut all, mut stanzas) = (Vec::new(), Vec::new());
+        for response in responses {
+            let line = response.strip_suffix(b"\r\n").unwrap_or(response);
+            let Some(answer) = self.fetch.read(line, self.depth) else { continue };
+            // What cannot be opened is what it is stored as.
+            let reading = self.reader.look(&answer).and_then(Result::ok);
+            if let Some(reading) = &reading {
+                stanzas_of(reading, &mut stanzas);
+            }
+            let (number, modseq) = (self.fetch.number(&answer), answer.modseq().unwrap_or(0));
+            all.push(Looked { number, modseq, reading });
+        }
+        (all, stanzas)
+    }
+
+    fn find(
+        &self,
+        message: Looked,
+        recovered: &crate::agent::identity::Recovered,
+        found: &mut Found,
+    ) {
+        let Looked { number, modseq, reading } = message;
+        let hit = Hit { number, modseq };
+        let Some(mut reading) = reading else {
+            found.plain.push(hit);
+            return;
+        };
+        let keys = std::slice::from_ref(recovered);
+        let evaluate = |mail: &Mail<'_>| self.program.evaluate(number, &self.leaves, mail);
+        let truth = if reading.has_body() {
+            match reading.open_message(keys) {
+                Ok(Some(message)) => evaluate(&Mail::opened(message.expose())),
+                Ok(None) | Err(_) => return found.plain.push(hit),
+            }
+        } else {
+            match reading.open_summary(keys) {
+                Ok(Some(summary)) => evaluate(&Mail::listed(&summary)),
+                Ok(None) => Truth::Unknown,
+                Err(_) => return found.plain.push(hit),
+            }
+        };
+        match truth {
+            Truth::Yes => found.hits.push(hit),
+            Truth::No => {}
+            Truth::Unknown if self.depth < Depth::Body => found.unknown.push(number),
+            // Its body is not what was signed.
+            Truth::Unknown => found.plain.push(hit),
+        }
+    }
+}
+
+/// The numbers of a SEARCH response.
+fn found_in(line: &[u8]) -> Option<Set> {
+    let rest = line.get(..8)?.eq_ignore_ascii_case(b"* SEARCH").then(|| line.get(8..))??;
+    let words = rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    // A mod-sequence may stand behind them (RFC 7162 §3.1.5).
+    let numbers = words.map_while(|word| std::str::from_utf8(word).ok()?.parse::<u32>().ok());
+    Some(numbers.collect())
+}

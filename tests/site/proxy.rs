@@ -1,0 +1,125 @@
+//! `nightsafe imap` as a site runs it: as a user of its own, who can read neither key records nor the
+//! pepper, before a store that only it talks to.
+
+use super::agent::{self, Agent};
+use super::process::{self, Server, free_port, wait_for};
+use super::users::users;
+use super::{Site, mode};
+use rustix::process::Signal;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+/// The service, running or not.
+pub struct Proxy {
+    port: u16,
+    process: Option<Server>,
+}
+
+/// Agent and proxy before a store that runs: what was started last ends first.
+pub struct Reading {
+    pub proxy: Proxy,
+    pub agent: Agent,
+}
+
+impl Reading {
+    /// Starts both before the store's IMAP at this port.
+    pub fn start(site: &Site, store: u16) -> Self {
+        Self::start_with(site, store, "", "")
+    }
+
+    /// The same with more lines for `[agent]`, and for `[imap]` and what follows it.
+    pub fn start_with(site: &Site, store: u16, agent: &str, imap: &str) -> Self {
+        let allow = format!("allow = {{ {} = [\"login\"] }}\n{agent}", users().proxy.name);
+        let agent = Agent::start(site, &allow);
+        let proxy = Proxy::start(site, &format!("inet:127.0.0.1:{store}"), imap);
+        Self { proxy, agent }
+    }
+
+    /// Where a client connects.
+    pub fn port(&self) -> u16 {
+        self.proxy.port
+    }
+}
+
+impl Proxy {
+    /// Starts it before the store at `backend`, as `[imap] backend` has it.
+    pub fn start(site: &Site, backend: &str, more: &str) -> Self {
+        let mut proxy = Self { port: free_port(), process: None };
+        proxy.configure(site, backend, more);
+        proxy.up(site);
+        proxy
+    }
+
+    /// Writes the configuration anew; it is read at the next start.
+    pub fn configure(&self, site: &Site, backend: &str, more: &str) {
+        let text = format!(
+            "{}\n{}\n[imap]\nlisten = [\"inet:127.0.0.1:{}\"]\nbackend = \"{backend}\"\n{more}\n",
+            site.configuration(),
+            agent::table(site, ""),
+            self.port
+        );
+        let path = site.join("etc/imap.toml");
+        fs::write(&path, text).unwrap();
+        mode(&path, 0o644);
+    }
+
+    /// Starts it, again after [`Proxy::stop`] or [`Proxy::kill`].
+    pub fn up(&mut self, site: &Site) {
+        let user = users();
+        let mut command = site.command("setpriv");
+        command
+            .arg(format!("--reuid={}", user.proxy.uid))
+            .arg(format!("--regid={}", user.proxy.gid))
+            // The sealing key is the delivery group's: what a client appends is sealed with it.
+            .arg(format!("--groups={}", user.delivery.gid))
+            .arg(site.join("bin/nightsafe"))
+            .arg("--config")
+            .arg(site.join("etc/imap.toml"))
+            .arg("imap")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut process = Server::start(&mut command);
+        wait_for(
+            "the proxy to greet",
+            || site.system_log(),
+            || {
+                assert!(process.is_running(), "nightsafe imap ended: {}", site.system_log());
+                greets(self.port).then_some(())
+            },
+        );
+        self.process = Some(process);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// Ends it as the service manager does.
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process::signal(process.id(), Signal::TERM);
+        let status = process.wait();
+        assert!(status.success(), "nightsafe imap ended with {status}");
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process::signal(process.id(), Signal::KILL);
+        process.wait();
+    }
+}
+
+fn greets(port: u16) -> bool {
+    let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut greeting = String::new();
+    let read = BufReader::new(stream).read_line(&mut greeting);
+    read.is_ok() && greeting.starts_with("* ")
+}
