@@ -355,6 +355,19 @@ mod tests {
     }
 
     #[test]
+    fn any_opened_message_is_summed_up() {
+        let whole = Summary::of_message(MESSAGE);
+        assert!(whole.omitted.is_empty() && MESSAGE.starts_with(whole.header()));
+        assert_eq!((whole.size, &whole.parts), (summary().size, &summary().parts));
+        let deep = b"Content-Type: message/rfc822\r\n\r\n".repeat(1000);
+        let skeleton = mime::skeleton(&deep);
+        let header = Header::parse(&deep[skeleton.root.header.clone()]);
+        assert!(Summary::of(&deep, &skeleton, &header).is_none());
+        assert_eq!(Summary::of_message(&deep).parts.len(), mime::MAX_DEPTH);
+        assert_eq!(Summary::of_message(b"").parts.len(), 1);
+    }
+
+    #[test]
     fn field_is_folded_and_bounded() {
         let file = vec![7; 3000];
         let field = to_field(&file).unwrap();
