@@ -29,7 +29,24 @@ fn a_store_takes_all_connections_that_nightsafe_makes() {
     let cyrus = example("cyrus/cyrus.conf");
     let lmtp = cyrus.lines().find(|line| line.trim_start().starts_with("lmtpunix ")).unwrap();
     assert!(number(lmtp, "maxchild=") > most);
-    assert!(number(&example("dovecot/dovecot.conf"), "process_limit = ") > most);
+    let dovecot = example("dovecot/dovecot.conf");
+    assert!(number(service(&dovecot, "lmtp"), "process_limit = ") > most);
+}
+
+/// What stands in a service's braces in dovecot.conf.
+fn service<'a>(dovecot: &'a str, name: &str) -> &'a str {
+    let (_, rest) = dovecot.split_once(&format!("\nservice {name} {{\n")).unwrap();
+    rest.split_once("\n}\n").unwrap().0
+}
+
+#[test]
+fn a_store_takes_all_clients_of_the_proxy() {
+    let most = Config::default().imap.connections;
+    let cyrus = example("cyrus/cyrus.conf");
+    let imap = cyrus.lines().find(|line| line.trim_start().starts_with("imapunix ")).unwrap();
+    assert!(number(imap, "maxchild=") >= most);
+    let dovecot = example("dovecot/dovecot.conf");
+    assert!(number(service(&dovecot, "imap"), "process_limit = ") >= most);
 }
 
 #[test]

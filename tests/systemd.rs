@@ -64,6 +64,26 @@ fn systemd_finds_the_units_of_the_agent_tighter_still() {
     assert!(text.contains("ListenStream=/run/nightsafe/agent\n"));
 }
 
+#[test]
+fn systemd_finds_the_units_of_the_proxy_right_and_tight() {
+    let path = unit("nightsafe-imap.service");
+    // Tenths: at most 1.5, although clients come from everywhere.
+    let options = ["security", "--offline=true", "--threshold=15", path.to_str().unwrap()];
+    let found = systemd_analyze(&options);
+    let said = String::from_utf8_lossy(&found.stdout) + String::from_utf8_lossy(&found.stderr);
+    assert!(found.status.success(), "{said}");
+    assert!(said.contains("Overall exposure level for nightsafe-imap.service: "), "{said}");
+    assert!(!said.contains("ignoring"), "{said}");
+    let text = fs::read_to_string(&path).unwrap();
+    for line in ["LimitCORE=0", "MemorySwapMax=0", "SupplementaryGroups=nightsafe"] {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
+    // In a user namespace the agent would be anybody.
+    assert!(!text.contains("PrivateUsers=yes"));
+    let text = fs::read_to_string(unit("nightsafe-imap.socket")).unwrap();
+    assert!(text.contains("ListenStream=993\n"));
+}
+
 /// The value of a setting that the service's unit has once.
 fn setting<'a>(unit: &'a str, name: &str) -> &'a str {
     let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -76,10 +96,12 @@ fn setting<'a>(unit: &'a str, name: &str) -> &'a str {
 /// directory keeps the disk there after root has unmounted it, and the next one is not seen.
 #[test]
 fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
-    let text = fs::read_to_string(unit("nightsafe-lmtp.service")).unwrap();
+    let texts = ["nightsafe-lmtp.service", "nightsafe-imap.service"]
+        .map(|name| fs::read_to_string(unit(name)).unwrap());
     let keys = Config::default().keys.directory;
     let mounts = ["InaccessiblePaths=", "ReadOnlyPaths=", "ReadWritePaths=", "BindPaths="];
-    for line in text.lines().filter(|line| mounts.iter().any(|name| line.starts_with(name))) {
+    let lines = texts.iter().flat_map(|text| text.lines());
+    for line in lines.filter(|line| mounts.iter().any(|name| line.starts_with(name))) {
         let (_, paths) = line.split_once('=').unwrap();
         for path in paths.split(' ').map(|path| path.trim_start_matches(['-', '+'])) {
             assert!(!Path::new(path).starts_with(&keys), "{line}");
@@ -91,7 +113,7 @@ fn the_disk_of_the_keys_can_be_unmounted_and_mounted_again() {
 /// socket, unless it is told not to.
 #[test]
 fn no_service_is_given_up() {
-    for name in ["nightsafe-lmtp.service", "nightsafe-agent.service"] {
+    for name in ["nightsafe-lmtp.service", "nightsafe-agent.service", "nightsafe-imap.service"] {
         let text = fs::read_to_string(unit(name)).unwrap();
         assert_eq!(setting(&text, "StartLimitIntervalSec"), "0", "{name}");
         assert_eq!(setting(&text, "Restart"), "always", "{name}");
@@ -113,6 +135,18 @@ fn the_unit_has_room_for_the_defaults() {
     // A socket for each client and for each connection to the store, and a few more.
     let files: usize = setting(&text, "LimitNOFILE").parse().unwrap();
     assert!(files > lmtp.connections + lmtp.backend_connections + 100);
+
+    let text = fs::read_to_string(unit("nightsafe-imap.service")).unwrap();
+    let imap = Config::default().imap;
+    let mebibytes = setting(&text, "MemoryMax").strip_suffix('M').unwrap();
+    // And 64 KiB for each connection, and for its TLS.
+    let connections = imap.connections as u64 * 128 * 1024;
+    let needed = (imap.memory_bytes + imap.cache_bytes + connections) >> 20;
+    assert!(mebibytes.parse::<u64>().unwrap() >= needed + 64);
+    let seconds: u64 = setting(&text, "TimeoutStopSec").parse().unwrap();
+    assert!(seconds > imap.stop_timeout);
+    let files: usize = setting(&text, "LimitNOFILE").parse().unwrap();
+    assert!(files > 3 * imap.connections + 100, "a client, the store and the agent");
 }
 
 /// The system calls that a group such as `@system-service` stands for.

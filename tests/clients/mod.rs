@@ -118,7 +118,7 @@ pub trait Program {
 pub fn at_work<S: Store, P: Program>() {
     let site = Site::with_users(&[USER]);
     let store = S::open_with_duplicates(&site, &[USER, PLAIN_USER]);
-    let reading = Reading::start(&site, store.imap_port());
+    let reading = Reading::start(&site, &store.imap_address());
     let canaries = ["flag", "copy", "moved", "delete", "append"].map(Canaries::new);
     let [flag, copy, moved, delete, append] =
         canaries.each_ref().map(|canaries| canaries.message());

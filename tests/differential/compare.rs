@@ -1,7 +1,9 @@
 //! Both sides of the comparison, and what differs.
 
-use super::normal::Normal;
+use super::normal::{Items, Normal};
+use super::tokens::Token;
 use crate::support::imap::{Answer, Client};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A user's connection.
@@ -14,18 +16,18 @@ pub struct Side {
 #[derive(Debug)]
 pub struct Difference {
     pub command: String,
-    /// `tagged`, `untagged`, or the label of what was fetched.
+    /// `tagged`, `untagged`, `found`, or the label of what was fetched.
     pub place: String,
-    /// The message, where it is one.
-    pub message: Option<String>,
+    /// The message, or those that only one side found.
+    pub messages: Vec<String>,
     pub direct: String,
     pub proxy: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message.as_deref().unwrap_or("-");
-        writeln!(out, "{} [{}] {message}", brief(&self.command), self.place)?;
+        let messages = self.messages.join(", ");
+        writeln!(out, "{} [{}] {messages}", brief(&self.command), self.place)?;
         writeln!(out, "    direct {}", brief(&self.direct))?;
         write!(out, "    proxy  {}", brief(&self.proxy))
     }
@@ -72,40 +74,66 @@ impl Pair {
         })
     }
 
+    /// A message as the corpus calls it.
+    fn name(&self, number: usize) -> String {
+        self.names.get(number - 1).cloned().unwrap_or_else(|| format!("message {number}"))
+    }
+
     fn compare(&mut self, command: &str, direct: &Normal, proxy: &Normal) {
         let mut found = Vec::new();
-        let mut differ = |place: &str, message: Option<usize>, direct: String, proxy: String| {
-            let message = message.map(|number| match self.names.get(number - 1) {
-                Some(name) => format!("{number}: {name}"),
-                None => number.to_string(),
-            });
+        let mut differ = |place: &str, messages: Vec<String>, direct: String, proxy: String| {
             let (command, place) = (command.to_owned(), place.to_owned());
-            found.push(Difference { command, place, message, direct, proxy });
+            found.push(Difference { command, place, messages, direct, proxy });
         };
         if direct.tagged != proxy.tagged {
-            differ("tagged", None, direct.tagged.clone(), proxy.tagged.clone());
+            differ("tagged", Vec::new(), direct.tagged.clone(), proxy.tagged.clone());
         }
         if direct.untagged != proxy.untagged {
+            let sides = [direct, proxy].map(|side| numbers_found(&side.untagged));
+            let only = sides[0].symmetric_difference(&sides[1]);
+            let only: Vec<_> = only.map(|number| self.name(*number)).collect();
             let [direct, proxy] = [direct, proxy].map(|side| format!("{:?}", side.untagged));
-            differ("untagged", None, direct, proxy);
+            differ(if only.is_empty() { "untagged" } else { "found" }, only, direct, proxy);
         }
-        let numbers = direct.fetched.keys().chain(proxy.fetched.keys());
-        let numbers: std::collections::BTreeSet<_> = numbers.copied().collect();
+        let numbers: BTreeSet<_> = direct.fetched.keys().chain(proxy.fetched.keys()).collect();
         for number in numbers {
-            let none = super::normal::Items::new();
+            let none = Items::new();
             let [direct, proxy] =
-                [direct, proxy].map(|side| side.fetched.get(&number).unwrap_or(&none));
-            let labels: std::collections::BTreeSet<_> = direct.keys().chain(proxy.keys()).collect();
+                [direct, proxy].map(|side| side.fetched.get(number).unwrap_or(&none));
+            let labels: BTreeSet<_> = direct.keys().chain(proxy.keys()).collect();
             for label in labels {
                 let [direct, proxy] = [direct, proxy].map(|side| side.get(label));
                 if direct != proxy {
-                    let shown = [direct, proxy]
+                    let [direct, proxy] = [direct, proxy]
                         .map(|value| value.map_or("nothing".to_owned(), |v| format!("{v:?}")));
-                    let [direct, proxy] = shown;
-                    differ(label, Some(number), direct, proxy);
+                    differ(label, vec![self.name(*number)], direct, proxy);
                 }
             }
         }
         self.differences.extend(found);
     }
+}
+
+/// The messages that a SEARCH named, one by one.
+fn numbers_found(untagged: &[Vec<Token>]) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    for response in untagged {
+        let after = |word: &str| {
+            let at = response.iter().position(|token| token.atom() == Some(word))?;
+            response.get(at + 1)?.atom()
+        };
+        match response.first().and_then(Token::atom) {
+            Some("SEARCH") => found.extend(response[1..].iter().filter_map(Token::number)),
+            Some("ESEARCH") => {
+                for range in after("ALL").unwrap_or_default().split(',') {
+                    let (first, last) = range.split_once(':').unwrap_or((range, range));
+                    if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse()) {
+                        found.extend(first..=last);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// All of them, by name.
 pub fn all() -> Vec<(String, Vec<u8>)> {
     let mut made = Vec::new();
-    for index in 0..37 {
+    for index in 0..40 {
         made.push((format!("made/single-{index}"), single(index)));
         made.push((format!("made/alternative-{index}"), alternative(index)));
         made.push((format!("made/attached-{index}"), attached(index)));

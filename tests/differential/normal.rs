@@ -94,6 +94,10 @@ fn status(response: &[u8], user: &str) -> String {
     let code = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let Some((code, _)) = code else { return word.to_owned() };
     let mut words: Vec<_> = code.split(' ').collect();
+    // Who knows no such charset may list those he knows (RFC 3501 section 7.1).
+    if words[0] == "BADCHARSET" {
+        words.truncate(1);
+    }
     let made_up =
         NUMBERS.contains(&words[0]) || matches!(words[0], "APPENDUID" | "COPYUID" | "MAILBOXID");
     if made_up && words.len() > 1 {

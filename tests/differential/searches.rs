@@ -155,8 +155,11 @@ pub fn all() -> Vec<String> {
         script.push(format!("UID SEARCH {program}"));
     }
     for program in PROGRAMS.iter().chain(&KEYS[..12]) {
-        script.push(format!("UID SEARCH RETURN (MIN MAX COUNT) {program}"));
         script.push(format!("SEARCH RETURN (ALL) {program}"));
+        // What only counts does not tell which message is counted by one side only.
+        if !["BODY", "TEXT", "SENT"].iter().any(|word| program.contains(word)) {
+            script.push(format!("UID SEARCH RETURN (MIN MAX COUNT) {program}"));
+        }
     }
     for returned in ["()", "(ALL)", "(COUNT)", "(MIN)", "(MAX)", "(MIN MAX)", "(ALL COUNT)"] {
         script.push(format!("UID SEARCH RETURN {returned} SUBJECT minutes"));

@@ -122,6 +122,7 @@ pub fn cyrus_replacements(site: &Site, imap_port: u16) -> [Vec<(&'static str, St
         ("\"lmtpd", call("lmtpd")),
         ("127.0.0.1:143", format!("127.0.0.1:{imap_port}")),
         ("/run/cyrus/socket/lmtp", at("run/socket/lmtp")),
+        ("/run/cyrus/socket/imap", at("run/socket/imap")),
     ];
     [imapd, master]
 }

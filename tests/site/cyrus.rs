@@ -182,6 +182,10 @@ impl Store for Cyrus {
         self.port
     }
 
+    fn imap_address(&self) -> String {
+        format!("unix:{}", self.folder.join("run/socket/imap").display())
+    }
+
     /// Whoever delivers with a detail is nobody in particular, so anybody must have the right to post.
     fn add_folder(&self, user: &str, name: &str) {
         let mut admin = self.admin();

@@ -24,16 +24,16 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Starts both before the store's IMAP at this port.
-    pub fn start(site: &Site, store: u16) -> Self {
+    /// Starts both before the store's IMAP at this address.
+    pub fn start(site: &Site, store: &str) -> Self {
         Self::start_with(site, store, "", "")
     }
 
     /// The same with more lines for `[agent]`, and for `[imap]` and what follows it.
-    pub fn start_with(site: &Site, store: u16, agent: &str, imap: &str) -> Self {
+    pub fn start_with(site: &Site, store: &str, agent: &str, imap: &str) -> Self {
         let allow = format!("allow = {{ {} = [\"login\"] }}\n{agent}", users().proxy.name);
         let agent = Agent::start(site, &allow);
-        let proxy = Proxy::start(site, &format!("inet:127.0.0.1:{store}"), imap);
+        let proxy = Proxy::start(site, store, imap);
         Self { proxy, agent }
     }
 

@@ -21,6 +21,10 @@ pub trait Store {
     fn take_server(&mut self) -> Option<Server>;
     fn lmtp_socket(&self) -> PathBuf;
     fn imap_port(&self) -> u16;
+    /// As `[imap] backend` has it.
+    fn imap_address(&self) -> String {
+        format!("inet:127.0.0.1:{}", self.imap_port())
+    }
     /// A folder that the user may not have yet, and that mail can be addressed to.
     fn add_folder(&self, user: &str, name: &str);
     /// At most this many KiB in all of the user's mailboxes.
