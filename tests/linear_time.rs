@@ -1,11 +1,14 @@
-//! No message takes much longer to seal than its size explains: whoever sends mail chooses its shape,
-//! and delivery waits for it.
+//! No message takes much longer to seal or to show than its size explains: whoever sends mail chooses its
+//! shape, and delivery and a mailbox's owner wait for it.
 
 mod seal_support;
 
 use std::time::{Duration, Instant};
 
-use nightsafe::seal::{ClearHeaders, Draft, Outer};
+use nightsafe::imap::Manner;
+use nightsafe::imap::items;
+use nightsafe::imap::view::View;
+use nightsafe::seal::{ClearHeaders, Draft, Outer, Summary};
 use seal_support::mail;
 
 const LEN: usize = 5_000_000;
@@ -61,6 +64,10 @@ fn shapes() -> Vec<(&'static str, Vec<u8>)> {
         ("open comments in a date", repeated("Date: ", |_| "(".into())),
         ("dates", repeated("", |_| "Received: ;\n".into())),
         ("one stamp", repeated("Received: ", |_| ";".into())),
+        ("one address", repeated("To: ", |_| "<@a,[".into())),
+        ("open brackets", repeated("To: ", |_| "[".into())),
+        ("groups", repeated("From: ", |_| "a:\n ".into())),
+        ("addresses", repeated("From: ", |_| "a@b (c),\n ".into())),
         ("one id", repeated("Message-ID: ", |_| "<".into())),
         ("encoded words", repeated("Subject: ", |_| "=?utf-8?q?=?= ".into())),
         ("one line", vec![b'x'; LEN]),
@@ -105,5 +112,21 @@ fn taking_apart() {
         let stored = [&fields[..], &shape].concat();
         let taken = time(|| assert!(Outer::parse(&stored).is_err()));
         compare(what, &stored, plain, taken);
+    }
+}
+
+#[test]
+fn showing() {
+    let text = mail::mixed(LEN);
+    let plain = time(|| drop(Draft::new(&text, &ClearHeaders::default(), 0).unwrap()));
+    let asked = b"(ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (From To)] BODY.PEEK[1.2.3])";
+    let items = items::parse(asked).unwrap();
+    for (what, shape) in shapes() {
+        let summary = Summary::of_message(&shape);
+        let taken = time(|| {
+            let view = View::new(&summary, Some(&shape), Manner::Dovecot);
+            items.iter().for_each(|item| view.answer(item, &mut Vec::new()).unwrap());
+        });
+        compare(what, &shape, plain, taken);
     }
 }

@@ -41,21 +41,23 @@ impl Address {
     }
 }
 
-/// Reads the addresses of a field's value.
-pub(super) fn addresses(value: &[u8], into: &mut Vec<Address>) {
-    let mut list = List { into, phrase: Phrase::default(), comment: None, pending: None };
+/// Reads the addresses of a field's value, and gives each on at once: there may be very many.
+pub(super) fn addresses(value: &[u8], give: &mut dyn FnMut(Address)) {
+    let mut list = List { give, phrase: Phrase::default(), comment: None, pending: None };
     let mut at = Reader { rest: value };
     let mut in_group = false;
     while let Some((spaced, token)) = at.next() {
         match token {
             Token::Comment(text) => list.comment = Some(text),
-            Token::Word { text, is_quoted } => list.phrase.push(spaced, text, is_quoted),
-            Token::Special(b'.') => list.phrase.push(spaced, b".".to_vec(), false),
+            Token::Word { text, is_quoted } => list.phrase.push_word(spaced, &text, is_quoted),
+            Token::Special(b'.') => list.phrase.push_dot(spaced),
             Token::Special(b'@') => {
                 let local = list.take_phrase().local();
                 list.end_pending();
+                // One before the address is no name.
+                list.comment = None;
                 let domain = at.domain(&mut list.comment);
-                list.pending = Some(Mailbox { name: None, route: None, local, domain });
+                list.pending = Some(Mailbox { local, domain, ..Mailbox::default() });
             }
             Token::Special(b'<') => {
                 let name = list.take_phrase().name();
@@ -66,13 +68,13 @@ pub(super) fn addresses(value: &[u8], into: &mut Vec<Address>) {
             Token::Special(b':') if !in_group => {
                 let name = list.take_phrase().name().unwrap_or_default();
                 list.end_one();
-                list.into.push(Address::GroupStart(name));
+                (list.give)(Address::GroupStart(name));
                 in_group = true;
             }
             Token::Special(b';') => {
                 list.end_one();
                 if std::mem::take(&mut in_group) {
-                    list.into.push(Address::GroupEnd);
+                    (list.give)(Address::GroupEnd);
                 }
             }
             Token::Special(_) => {}
@@ -80,21 +82,23 @@ pub(super) fn addresses(value: &[u8], into: &mut Vec<Address>) {
     }
     list.end_one();
     if in_group {
-        list.into.push(Address::GroupEnd);
+        (list.give)(Address::GroupEnd);
     }
 }
 
 /// A list that is being read.
 struct List<'i> {
-    into: &'i mut Vec<Address>,
+    give: &'i mut dyn FnMut(Address),
     /// The words since the last separator.
     phrase: Phrase,
-    /// The last comment: the name in addresses of the old form, `a@b (Name)`.
+    /// The last comment: the name in addresses without brackets, `a@b (Name)`.
     comment: Option<Vec<u8>>,
     pending: Option<Mailbox>,
 }
 
+#[derive(Default)]
 struct Mailbox {
+    has_brackets: bool,
     name: Option<Vec<u8>>,
     route: Option<Vec<u8>>,
     local: Option<Vec<u8>>,
@@ -107,71 +111,73 @@ impl List<'_> {
     }
 
     fn end_pending(&mut self) {
-        let Some(Mailbox { name, route, local, domain }) = self.pending.take() else { return };
-        let name = name.or(self.comment.take());
-        self.comment = None;
-        self.into.push(Address::Mailbox { name, route, local, domain });
+        let Some(Mailbox { has_brackets, name, route, local, domain }) = self.pending.take() else {
+            return;
+        };
+        let comment = self.comment.take().filter(|comment| !has_brackets && !comment.is_empty());
+        let name = name.or(comment);
+        (self.give)(Address::Mailbox { name, route, local, domain });
     }
 
     /// Ends what stands before a separator: an address, or words that are none.
     fn end_one(&mut self) {
         let phrase = self.take_phrase();
         if self.pending.is_none() && !phrase.is_empty() {
-            let is_local = phrase.is_dot_atom();
             let (name, local) =
-                if is_local { (None, phrase.local()) } else { (phrase.name(), None) };
-            self.pending = Some(Mailbox { name, route: None, local, domain: None });
+                if phrase.is_name { (phrase.name(), None) } else { (None, phrase.local()) };
+            self.pending = Some(Mailbox { name, local, ..Mailbox::default() });
         }
         self.end_pending();
         self.comment = None;
     }
 }
 
-/// Words and dots, and whether white space stood before each.
+/// Words and dots since the last separator.
 #[derive(Default)]
 struct Phrase {
-    pieces: Vec<(bool, Vec<u8>)>,
-    has_quoted: bool,
+    /// As they stand, with one space where there was white space.
+    name: Vec<u8>,
+    /// The same without space around dots.
+    local: Vec<u8>,
+    ends_in_word: bool,
+    /// Whether it cannot be the local part of an address without a domain: it is quoted, or two words
+    /// stand side by side.
+    is_name: bool,
 }
 
 impl Phrase {
-    fn push(&mut self, spaced: bool, text: Vec<u8>, is_quoted: bool) {
-        self.pieces.push((spaced, text));
-        self.has_quoted |= is_quoted;
+    fn push_word(&mut self, spaced: bool, text: &[u8], is_quoted: bool) {
+        if spaced && !self.name.is_empty() {
+            self.name.push(b' ');
+        }
+        if spaced && self.ends_in_word {
+            self.local.push(b' ');
+        }
+        self.name.extend_from_slice(text);
+        self.local.extend_from_slice(text);
+        self.is_name |= is_quoted || self.ends_in_word;
+        self.ends_in_word = true;
+    }
+
+    fn push_dot(&mut self, spaced: bool) {
+        if spaced && !self.name.is_empty() {
+            self.name.push(b' ');
+        }
+        self.name.push(b'.');
+        self.local.push(b'.');
+        self.ends_in_word = false;
     }
 
     fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.name.is_empty()
     }
 
-    /// Whether it could be the local part of an address: no two words stand side by side.
-    fn is_dot_atom(&self) -> bool {
-        let is_dot = |piece: Option<&(bool, Vec<u8>)>| piece.is_some_and(|(_, t)| t == b".");
-        let mut pairs = self.pieces.windows(2);
-        !self.has_quoted && pairs.all(|pair| is_dot(pair.first()) || is_dot(pair.last()))
+    fn name(self) -> Option<Vec<u8>> {
+        (!self.name.is_empty()).then_some(self.name)
     }
 
-    /// The words as they stand, with one space where there was white space.
-    fn name(&self) -> Option<Vec<u8>> {
-        self.together(|_, _| true)
-    }
-
-    /// The same without space around dots.
-    fn local(&self) -> Option<Vec<u8>> {
-        self.together(|before, piece| before != b"." && piece != b".")
-    }
-
-    fn together(&self, has_space: impl Fn(&[u8], &[u8]) -> bool) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut before: Option<&[u8]> = None;
-        for (spaced, piece) in &self.pieces {
-            if *spaced && before.is_some_and(|before| has_space(before, piece)) {
-                text.push(b' ');
-            }
-            text.extend_from_slice(piece);
-            before = Some(piece);
-        }
-        (!text.is_empty()).then_some(text)
+    fn local(self) -> Option<Vec<u8>> {
+        (!self.local.is_empty()).then_some(self.local)
     }
 }
 
@@ -300,16 +306,16 @@ impl Reader<'_> {
 
     /// RFC 5322 §4.4 `obs-angle-addr`, its first bracket read already.
     fn angle(&mut self, name: Option<Vec<u8>>, comment: &mut Option<Vec<u8>>) -> Mailbox {
-        let mut mailbox = Mailbox { name, route: None, local: None, domain: None };
+        let mut mailbox = Mailbox { has_brackets: true, name, ..Mailbox::default() };
         let mut phrase = Phrase::default();
         loop {
             let before = *self;
             match self.next() {
                 Some((_, Token::Comment(found))) => *comment = Some(found),
                 Some((spaced, Token::Word { text, is_quoted })) => {
-                    phrase.push(spaced, text, is_quoted);
+                    phrase.push_word(spaced, &text, is_quoted);
                 }
-                Some((spaced, Token::Special(b'.'))) => phrase.push(spaced, b".".to_vec(), false),
+                Some((spaced, Token::Special(b'.'))) => phrase.push_dot(spaced),
                 Some((_, Token::Special(b'@'))) if phrase.is_empty() && mailbox.route.is_none() => {
                     mailbox.route = self.route(comment);
                 }
@@ -367,9 +373,8 @@ mod tests {
     use super::*;
 
     fn shown(value: &str) -> String {
-        let (mut list, mut out) = (Vec::new(), Vec::new());
-        addresses(value.as_bytes(), &mut list);
-        list.iter().for_each(|address| address.write(Manner::Dovecot, &mut out));
+        let mut out = Vec::new();
+        addresses(value.as_bytes(), &mut |address| address.write(Manner::Dovecot, &mut out));
         String::from_utf8(out).unwrap().replace("NIL", "-").replace('"', "")
     }
 
@@ -385,6 +390,8 @@ mod tests {
             ("\"l p\"@[192.0.2.1]", "(- - l p [192.0.2.1])"),
             ("N <@a,@b.test:c@d>", "(N @a,@b.test c d)"),
             ("Pete(A nice chap) <pete(his account)@silly(host).test>", "(Pete - pete silly.test)"),
+            ("(x) <a@b> (y)", "(- - a b)"),
+            ("(x) a@b", "(- - a b)"),
             ("root", "(- - root MISSING_DOMAIN)"),
             ("Name <>", "(Name - MISSING_MAILBOX MISSING_DOMAIN)"),
             ("two words", "(two words - MISSING_MAILBOX MISSING_DOMAIN)"),

@@ -1,6 +1,6 @@
 //! ENVELOPE (RFC 3501 §7.4.2): what a listing shows of a header.
 
-use super::address::{Address, addresses};
+use super::address::addresses;
 use super::manner::Manner;
 use super::write;
 use crate::message::header;
@@ -65,17 +65,18 @@ pub(super) fn write(block: &[u8], manner: Manner, out: &mut Vec<u8>) {
     out.push(b' ');
     let subject = found.subject.map(unfolded).map(|subject| manner.subject(subject));
     write::nstring(subject.as_deref(), out);
-    let from = read(&found.from);
+    write_list(&found.from, manner, out);
     // RFC 3501 §7.4.2: where there is no sender and nobody to reply to, it is who it is from.
-    let or_from = |values: &[&[u8]]| {
-        let list = read(values);
-        if list.is_empty() { from.clone() } else { list }
-    };
-    let lists =
-        [or_from(&found.sender), or_from(&found.reply_to), read(&found.to), read(&found.cc)];
-    write_list(&from, manner, out);
-    lists.iter().for_each(|list| write_list(list, manner, out));
-    write_list(&read(&found.bcc), manner, out);
+    for values in [&found.sender, &found.reply_to] {
+        let start = out.len();
+        if !write_list(values, manner, out) {
+            out.truncate(start);
+            write_list(&found.from, manner, out);
+        }
+    }
+    for values in [&found.to, &found.cc, &found.bcc] {
+        write_list(values, manner, out);
+    }
     for text in [found.in_reply_to, found.message_id] {
         out.push(b' ');
         write::nstring(text.map(unfolded).as_deref(), out);
@@ -90,21 +91,24 @@ pub(super) fn unfolded(value: &[u8]) -> Vec<u8> {
     value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
 }
 
-fn read(values: &[&[u8]]) -> Vec<Address> {
-    let mut list = Vec::new();
-    values.iter().for_each(|value| addresses(value, &mut list));
-    list
-}
-
-fn write_list(list: &[Address], manner: Manner, out: &mut Vec<u8>) {
+/// Writes a space and a list, or NIL; tells whether there is any address.
+fn write_list(values: &[&[u8]], manner: Manner, out: &mut Vec<u8>) -> bool {
     out.push(b' ');
-    if list.is_empty() {
-        write::nil(out);
-        return;
+    let start = out.len();
+    for value in values {
+        addresses(value, &mut |address| {
+            if out.len() == start {
+                out.push(b'(');
+            }
+            address.write(manner, out);
+        });
     }
-    out.push(b'(');
-    list.iter().for_each(|address| address.write(manner, out));
+    if out.len() == start {
+        write::nil(out);
+        return false;
+    }
     out.push(b')');
+    true
 }
 
 #[cfg(test)]

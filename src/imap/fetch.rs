@@ -141,6 +141,11 @@ impl Fetch {
         (is_whole && answer.uid > 0).then_some(answer)
     }
 
+    /// Whether its set is of UIDs.
+    pub fn is_by_uid(&self) -> bool {
+        self.uid
+    }
+
     /// The number that the command has for a message: its UID, or its place.
     pub fn number(&self, answer: &Answer<'_>) -> u32 {
         if self.uid { answer.uid } else { answer.number }

@@ -63,7 +63,7 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Makes the tree. Whatever the summary says, it has a root, is no deeper than
-    /// [`mime::MAX_DEPTH`](MAX_DEPTH) and a message within, and no part is its own ancestor.
+    /// [`MAX_DEPTH`] and a message within, and no part is its own ancestor.
     pub(super) fn of(summary: &'a Summary) -> Self {
         let mut parts = Self { nodes: Vec::with_capacity(summary.parts.len().max(1)) };
         // The parts that what comes next may lie in, with their depth.

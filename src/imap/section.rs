@@ -1,10 +1,9 @@
 //! What stands in the brackets of a body item: `BODY[1.2.HEADER.FIELDS (From)]<0.100>`
 //! (RFC 3501 §6.4.5).
 
-use std::io::Write as _;
-
 use super::items::BadItem;
 use super::token::Cursor;
+use super::write;
 
 /// Numbers of one part are read so many: far more than a message has levels.
 const MAX_LEVELS: usize = 256;
@@ -83,9 +82,10 @@ impl Section {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.push(b'[');
         for (index, number) in self.part.iter().enumerate() {
-            let dot = if index == 0 { "" } else { "." };
-            // Nothing can fail: it is memory.
-            let _ = write!(out, "{dot}{number}");
+            if index > 0 {
+                out.push(b'.');
+            }
+            write::number(u64::from(*number), out);
         }
         let name = self.text.name();
         if !self.part.is_empty() && !name.is_empty() {

@@ -186,3 +186,189 @@ fn chosen<'a>(block: &'a [u8], text: &Text) -> Option<Octets<'a>> {
     made.extend_from_slice(end);
     Some(Octets::Made(made))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::items;
+
+    const MESSAGE: &[u8] = b"Subject: hi\r\nDKIM-Signature: v=1;\r\n b=x\r\nFrom: A <a@b>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\nl1\r\nl2\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\n\0x\r\n--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3Vi\r\n--b--\r\n";
+
+    fn answer(message: &[u8], open: bool, item: &str) -> Result<String, Unanswered> {
+        let summary = Summary::of_message(message);
+        let view = View::new(&summary, open.then_some(message), Manner::Cyrus);
+        let [item] = &items::parse(item.as_bytes()).unwrap()[..] else { panic!() };
+        let mut out = b"before ".to_vec();
+        let answered = view.answer(item, &mut out);
+        if answered.is_err() {
+            assert_eq!(out, b"before ");
+        }
+        let text = out[7..].iter().map(|byte| char::from(*byte)).collect();
+        answered.map(|()| text)
+    }
+
+    fn opened(item: &str) -> String {
+        answer(MESSAGE, true, item).unwrap()
+    }
+
+    #[test]
+    fn sections() {
+        assert_eq!(opened("RFC822.SIZE"), format!("RFC822.SIZE {}", MESSAGE.len()));
+        let whole = opened("RFC822.PEEK");
+        assert!(whole.starts_with(&format!("RFC822 {{{}}}\r\nSubject: hi", MESSAGE.len())));
+        assert!(whole.contains("\u{80}x") && !whole.contains('\0'));
+        for (item, value) in [
+            ("BODY[1]", "BODY[1] {6}\r\nl1\r\nl2"),
+            ("BODY[1.MIME]", "BODY[1.MIME] {27}\r\nContent-Type: text/html\r\n\r\n"),
+            ("BODY[1.HEADER]", "BODY[1.HEADER] NIL"),
+            ("BODY[1.1]", "BODY[1.1] NIL"),
+            ("BODY[2.HEADER]", "BODY[2.HEADER] {15}\r\nSubject: in\r\n\r\n"),
+            ("BODY[2.TEXT]", "BODY[2.TEXT] {2}\r\n\u{80}x"),
+            ("BODY[2.1]", "BODY[2.1] {2}\r\n\u{80}x"),
+            ("BODY[2.1.1]", "BODY[2.1.1] NIL"),
+            ("BODY[3]", "BODY[3] {4}\r\nU3Vi"),
+            ("BODY[3.1]", "BODY[3.1] {4}\r\nU3Vi"),
+            ("BODY[3.HEADER]", "BODY[3.HEADER] {0}\r\n"),
+            ("BODY[4]", "BODY[4] NIL"),
+            ("BODY[0]", "BODY[0] NIL"),
+            ("BODY[4]<0.9>", "BODY[4]<0> NIL"),
+            ("BODY[1]<1.3>", "BODY[1]<1> {3}\r\n1\r\n"),
+            ("BODY[1]<4.99>", "BODY[1]<4> {2}\r\nl2"),
+            ("BODY[1]<6.1>", "BODY[1]<6> \"\""),
+            ("BODY[1]<4000000000.1>", "BODY[1]<4000000000> \"\""),
+            (
+                "BODY[HEADER.FIELDS (from SUBJECT x)]",
+                "BODY[HEADER.FIELDS (from SUBJECT x)] {30}\r\nSubject: hi\r\nFrom: A <a@b>\r\n\r\n",
+            ),
+            (
+                "BODY.PEEK[HEADER.FIELDS.NOT (Subject From Content-Type)]",
+                "BODY[HEADER.FIELDS.NOT (Subject From Content-Type)] {30}\r\nDKIM-Signature: v=1;\r\n b=x\r\n\r\n",
+            ),
+        ] {
+            assert_eq!(opened(item), value);
+        }
+    }
+
+    #[test]
+    fn structure_and_sections_are_of_one_tree() {
+        let inner = "(NIL \"in\" NIL NIL NIL NIL NIL NIL NIL NIL)";
+        let nothing = "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)";
+        let text = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit""#;
+        assert_eq!(
+            opened("BODY"),
+            format!(
+                r#"BODY (("text" "html" NIL NIL NIL "7bit" 6 1)("message" "rfc822" NIL NIL NIL "7bit" 17 {inner} {text} 2 0) 2)("message" "rfc822" NIL NIL NIL "base64" 4 {nothing} {text} 4 0) 0) "mixed")"#
+            )
+        );
+        assert!(opened("BODYSTRUCTURE").ends_with(r#""mixed" ("boundary" "b") NIL NIL NIL)"#));
+        // A multipart without parts is a text that can be read.
+        let broken = b"Content-Type: multipart/mixed; boundary=x\r\n\r\nwords\r\n";
+        assert_eq!(answer(broken, true, "BODY").unwrap(), format!("BODY {text} 7 1)"));
+        assert_eq!(answer(broken, true, "BODY[1]").unwrap(), "BODY[1] {7}\r\nwords\r\n");
+        assert_eq!(answer(b"", true, "BODY").unwrap(), format!("BODY {text} 0 0)"));
+        assert_eq!(answer(b"", true, "BODY[]").unwrap(), "BODY[] {0}\r\n");
+    }
+
+    #[test]
+    fn what_the_summary_holds_needs_no_message() {
+        for item in [
+            "RFC822.SIZE",
+            "ENVELOPE",
+            "BODY",
+            "BODYSTRUCTURE",
+            "RFC822.HEADER",
+            "BODY[HEADER]",
+            "BODY[HEADER.FIELDS (Subject)]",
+            "BODY[2.HEADER]",
+            "BODY[3.MIME]",
+            "BODY[9.MIME]",
+        ] {
+            assert_eq!(answer(MESSAGE, false, item).unwrap(), opened(item));
+        }
+        for item in ["BODY[]", "BODY[TEXT]", "RFC822.TEXT", "BODY[1]", "BODY[2.TEXT]<0.5>"] {
+            assert_eq!(answer(MESSAGE, false, item), Err(Unanswered::NeedsMessage), "{item}");
+        }
+        assert_eq!(answer(MESSAGE, true, "FLAGS"), Err(Unanswered::Metadata));
+    }
+
+    #[test]
+    fn what_it_leaves_out_needs_the_message() {
+        let mut summary = Summary::of_message(MESSAGE);
+        summary.omitted = vec!["dkim-signature".to_owned()];
+        for (item, needs) in [
+            ("BODY[HEADER]", true),
+            ("RFC822.HEADER", true),
+            ("BODY[1.MIME]", true),
+            ("BODY[2.HEADER]", false),
+            ("BODY[HEADER.FIELDS (Subject)]", false),
+            ("BODY[HEADER.FIELDS (Subject DKIM-Signature)]", true),
+            ("BODY[HEADER.FIELDS.NOT (Subject)]", true),
+            ("BODY[HEADER.FIELDS.NOT (dkim-signature)]", false),
+            ("ENVELOPE", false),
+        ] {
+            let item = &items::parse(item.as_bytes()).unwrap()[0];
+            assert_eq!(item.needs_message(&summary), needs, "{item:?}");
+            let answered = View::new(&summary, None, Manner::Cyrus).answer(item, &mut Vec::new());
+            assert_eq!(answered.is_err(), needs, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn a_lying_summary_shows_nonsense_and_ends() {
+        let items =
+            b"(ENVELOPE BODY BODYSTRUCTURE BODY[] BODY[1] BODY[1.1] BODY[TEXT] BODY[2.1.HEADER])";
+        let items = items::parse(items).unwrap();
+        for depths in [[9, 0, 0, 0, 0, 0], [0, 9, 8, 9, 65_535, 1], [0; 6], [0, 1, 1, 1, 2, 3]] {
+            let mut summary = Summary::of_message(MESSAGE);
+            for (part, depth) in summary.parts.iter_mut().zip(depths) {
+                part.depth = depth;
+            }
+            for message in [None, Some(MESSAGE), Some(&b"short"[..]), Some(b"")] {
+                let view = View::new(&summary, message, Manner::Dovecot);
+                for item in &items {
+                    let _ = view.answer(item, &mut Vec::new());
+                }
+            }
+        }
+        let mut bare = Summary::of_message(MESSAGE);
+        bare.parts.clear();
+        let mut out = Vec::new();
+        View::new(&bare, Some(MESSAGE), Manner::Cyrus).answer(&Item::Body, &mut out).unwrap();
+        assert!(out.starts_with(b"BODY (\"text\" \"plain\" "));
+    }
+
+    #[test]
+    fn deep_and_wide_messages_are_bounded() {
+        let level = "Content-Type: message/rfc822\r\n\r\n";
+        let deep = answer(level.repeat(1000).as_bytes(), true, "BODYSTRUCTURE").unwrap();
+        assert!(deep.matches("rfc822").count() <= 64);
+        let mut wide = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n".to_vec();
+        wide.extend(b"--b\r\n\r\nx\r\n".repeat(10_000));
+        let structure = answer(&wide, true, "BODY").unwrap();
+        assert_eq!(structure.matches("\"text\"").count(), 4095);
+        let last = answer(&wide, true, "BODY[4095]").unwrap();
+        assert!(last.len() > 5_900 * 10, "what was not told apart is in the last part");
+    }
+
+    #[test]
+    fn manners() {
+        let message = b"Subject: a \t b \r\nTo: root\r\nContent-Type: text/html\r\n\r\n";
+        let summary = Summary::of_message(message);
+        let shown = |manner, item| {
+            let mut out = Vec::new();
+            View::new(&summary, None, manner).answer(&item, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(shown(Manner::Cyrus, Item::Envelope).contains("\"a \t b \""));
+        assert!(shown(Manner::Dovecot, Item::Envelope).contains("\"a b\""));
+        assert!(shown(Manner::Cyrus, Item::Body).contains("\"html\" NIL"));
+        assert!(shown(Manner::Dovecot, Item::Body).contains("\"html\" (\"charset\" \"us-ascii\")"));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_message() {
+        let summary = Summary::of_message(MESSAGE);
+        let view = View::new(&summary, Some(MESSAGE), Manner::Cyrus);
+        assert_eq!(format!("{view:?}"), format!("View({} octets)", MESSAGE.len()));
+    }
+}

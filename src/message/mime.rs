@@ -83,14 +83,22 @@ impl Walk<'_> {
     fn run(&mut self) {
         let mut at = self.open_part(0, false);
         while let Some(delimiter) = self.next_delimiter(at) {
-            self.end_above(delimiter.level + 1, self.before_line_end(delimiter.line.start));
+            if !delimiter.closes && self.parts >= MAX_PARTS {
+                // It is text of the last part from now on.
+                self.complete = false;
+                if let Some(multipart) = self.open.get_mut(delimiter.level) {
+                    multipart.delimiter = None;
+                }
+                at = delimiter.line.end;
+                continue;
+            }
+            // A line end that belongs to the line of the last delimiter is not this one's, too.
+            let end = self.before_line_end(delimiter.line.start).max(at);
+            self.end_above(delimiter.level + 1, end);
             at = delimiter.line.end;
             let Some(multipart) = self.open.last_mut() else { break };
             if delimiter.closes {
                 multipart.delimiter = None;
-            } else if self.parts >= MAX_PARTS {
-                multipart.delimiter = None;
-                self.complete = false;
             } else {
                 let digest = multipart.digest;
                 self.parts += 1;
@@ -283,7 +291,7 @@ mod tests {
         assert_eq!(nested.kind, Kind::Message);
         let [inner] = &nested.children[..] else { panic!() };
         assert_eq!(inner.kind, Kind::Multipart);
-        assert_eq!(text(message, inner), "--ab\r\n\r\nx\r\n--ab--");
+        assert_eq!(text(message, inner), "--ab\r\n\r\nx\r\n--ab--\r\n");
         assert_eq!(text(message, &inner.children[0]), "x");
         assert_eq!(found.root.body.end, message.len());
         assert_eq!(
@@ -356,5 +364,6 @@ mod tests {
         let found = skeleton(&wide);
         assert!(!found.complete);
         assert_eq!(found.root.children.len(), MAX_PARTS - 1);
+        assert_eq!(found.root.children.last().map(|last| last.body.end), Some(wide.len()));
     }
 }

@@ -123,6 +123,14 @@ impl Summary {
         &self.header
     }
 
+    /// About how much memory it takes, in octets.
+    pub fn octets(&self) -> usize {
+        let parts: usize =
+            self.parts.iter().map(|part| size_of::<SummaryPart>() + part.header.len()).sum();
+        let omitted: usize = self.omitted.iter().map(String::len).sum();
+        size_of::<Self>() + self.header.len() + self.preview.len() + omitted + parts
+    }
+
     /// Sums `message` up; `None` where its structure was not told apart completely, or its headers
     /// alone are more than a summary holds: they are not even copied then.
     pub(super) fn of(message: &[u8], skeleton: &Skeleton, header: &Header<'_>) -> Option<Self> {
@@ -344,6 +352,19 @@ mod tests {
         assert_eq!(cut(image.body_range()), b"xx");
         assert_eq!(cut(image.header_range()), image.header());
         assert!(cut(root.header_range()).ends_with(b"\r\n\r\n"));
+    }
+
+    #[test]
+    fn any_opened_message_is_summed_up() {
+        let whole = Summary::of_message(MESSAGE);
+        assert!(whole.omitted.is_empty() && MESSAGE.starts_with(whole.header()));
+        assert_eq!((whole.size, &whole.parts), (summary().size, &summary().parts));
+        let deep = b"Content-Type: message/rfc822\r\n\r\n".repeat(1000);
+        let skeleton = mime::skeleton(&deep);
+        let header = Header::parse(&deep[skeleton.root.header.clone()]);
+        assert!(Summary::of(&deep, &skeleton, &header).is_none());
+        assert_eq!(Summary::of_message(&deep).parts.len(), mime::MAX_DEPTH);
+        assert_eq!(Summary::of_message(b"").parts.len(), 1);
     }
 
     #[test]

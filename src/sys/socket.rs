@@ -228,6 +228,14 @@ impl Stream {
         })
     }
 
+    /// Has what was received acknowledged at once, until the next read: a peer that sends in small pieces
+    /// waits for it (Nagle's algorithm, RFC 9293 §3.7.4).
+    pub fn acknowledge(&self) {
+        if let Self::Inet(stream) = self {
+            let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+        }
+    }
+
     /// Sends what the kernel takes at once. Nobody waits, and nobody is told when it was not all.
     pub fn try_send(&self, bytes: &[u8]) {
         let _ = match self {

@@ -1,18 +1,21 @@
 //! FETCH: what the store answers is gathered into batches, each opened in one go while the next one is
 //! read, and shown in the store's order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::response::{self, Response};
+use crate::imap::search::Set;
 
-use super::batch::{Batch, Done, Held, Reader};
+use super::batch::{Again, Batch, panicked};
 use super::client::{End, Refused};
 use super::lease::Keys;
-use super::session::{LOCKED, Session};
+use super::reader::Reader;
+use super::session::Session;
+use super::show::Done;
 
 /// A batch is opened when it has so many messages, or so many octets.
 pub(super) const BATCH_MESSAGES: usize = 200;
@@ -29,9 +32,9 @@ struct Run {
     batch: Batch,
     opening: VecDeque<JoinHandle<Result<Done, End>>>,
     /// Messages whose body is needed, which was not asked for, by the number of the command's kind.
-    held: BTreeMap<u32, Held>,
+    held: Again,
     /// Messages that are shown as they are stored in the end.
-    damaged: Vec<u32>,
+    stored: Vec<u32>,
 }
 
 impl Session {
@@ -53,30 +56,30 @@ impl Session {
         }
         self.need_keys().await?;
         let reader = self.reader();
-        let depth = if reader.is_some() { fetch.depth() } else { Depth::Known };
+        let depth = self.depth_for(&fetch, set);
         let mut run = Run {
             fetch: Arc::new(fetch),
             reader,
             batch: Batch::default(),
             opening: VecDeque::new(),
-            held: BTreeMap::new(),
-            damaged: Vec::new(),
+            held: Again::new(),
+            stored: Vec::new(),
         };
         let command = run.fetch.command(set, depth);
-        let result = self.fetch_with(&mut run, &command, depth, BTreeMap::new()).await?;
-        while let Some(after) = run.held.keys().nth(AGAIN_MESSAGES).copied().or(Some(u32::MAX))
-            && !run.held.is_empty()
-        {
-            let later = run.held.split_off(&after);
-            let again = std::mem::replace(&mut run.held, later);
-            let command = run.fetch.again(&set_of(again.keys()), Depth::Body);
-            self.fetch_with(&mut run, &command, Depth::Body, again).await?;
+        let result = self.fetch_with(&mut run, &command, depth, Again::new()).await?;
+        // What is not known yet first: some of it may need its body, too.
+        for needed in [Depth::Head, Depth::Body] {
+            while let Some(again) = take(&mut run.held, needed) {
+                let numbers: Vec<u32> = again.keys().copied().collect();
+                let command = run.fetch.again(&set_of(&numbers), needed);
+                self.fetch_with(&mut run, &command, needed, again).await?;
+            }
         }
-        let damaged = std::mem::take(&mut run.damaged);
-        if !damaged.is_empty() {
-            let command = run.fetch.command(&set_of(damaged.iter()), Depth::Known);
-            run.reader = None;
-            self.fetch_with(&mut run, &command, Depth::Known, BTreeMap::new()).await?;
+        run.reader = None;
+        let stored = std::mem::take(&mut run.stored);
+        for numbers in stored.chunks(AGAIN_MESSAGES) {
+            let command = run.fetch.command(&set_of(numbers), Depth::Known);
+            self.fetch_with(&mut run, &command, Depth::Known, Again::new()).await?;
         }
         self.client.put(tag);
         self.client.put(b" ");
@@ -94,7 +97,31 @@ impl Session {
             lease: Arc::clone(&held.lease),
             manner: self.backend.manner(),
             service: Arc::clone(&self.service),
+            place: self.place(),
         }))
+    }
+
+    /// What the store is asked at first: nothing but what it says by itself where the set is likely to be
+    /// known, or where there is nobody to open anything.
+    fn depth_for(&self, fetch: &Fetch, set: &[u8]) -> Depth {
+        let needed = fetch.depth();
+        if !matches!(self.keys, Keys::Held(_)) {
+            return Depth::Known;
+        }
+        let Some(place) = self.place() else { return needed };
+        let named = Set::parse(set).ok();
+        let is_known = match (needed, named) {
+            (Depth::Head, None) => place.count() > 0,
+            (Depth::Head, Some(set)) if set.count() > place.count() as u64 => false,
+            (Depth::Head, Some(set)) => {
+                !fetch.is_by_uid() || set.iter().all(|uid| place.known(uid).is_some())
+            }
+            (Depth::Body, Some(set)) if fetch.is_by_uid() && set.count() == 1 => {
+                set.first().is_some_and(|uid| place.opened(uid).is_some())
+            }
+            _ => false,
+        };
+        if is_known { Depth::Known } else { needed }
     }
 
     /// Sends one command and shows what comes of it. What follows the tag is given back.
@@ -103,7 +130,7 @@ impl Session {
         run: &mut Run,
         command: &[u8],
         depth: Depth,
-        again: BTreeMap<u32, Held>,
+        again: Again,
     ) -> Result<Vec<u8>, End> {
         let again = Arc::new(again);
         self.backend.command(command).await?;
@@ -141,12 +168,7 @@ impl Session {
     }
 
     /// Lets the batch in hand be opened, and shows the oldest of those that are.
-    async fn open(
-        &mut self,
-        run: &mut Run,
-        depth: Depth,
-        again: &Arc<BTreeMap<u32, Held>>,
-    ) -> Result<(), End> {
+    async fn open(&mut self, run: &mut Run, depth: Depth, again: &Arc<Again>) -> Result<(), End> {
         if run.batch.is_empty() {
             return Ok(());
         }
@@ -166,9 +188,9 @@ impl Session {
         run: &mut Run,
         opening: JoinHandle<Result<Done, End>>,
     ) -> Result<(), End> {
-        let done = opening.await.unwrap_or(Err(End::Bye("internal error")))?;
+        let done = opening.await.unwrap_or_else(|_| Err(panicked()))?;
         run.held.extend(done.held);
-        run.damaged.extend(done.damaged);
+        run.stored.extend(done.stored);
         self.client.put(&done.shown);
         self.flush_some().await
     }
@@ -183,13 +205,17 @@ impl Drop for Run {
     }
 }
 
-/// The lease was lost while a batch was opened.
-pub(super) fn locked() -> End {
-    End::Bye(LOCKED)
+/// Some of the messages that need this and no more.
+fn take(held: &mut Again, needed: Depth) -> Option<Again> {
+    let numbers = held.iter().filter(|(_, held)| held.depth.min(Depth::Body) == needed);
+    let numbers: Vec<u32> = numbers.map(|(number, _)| *number).take(AGAIN_MESSAGES).collect();
+    let again = numbers.iter().filter_map(|number| held.remove_entry(number));
+    let again: Again = again.collect();
+    (!again.is_empty()).then_some(again)
 }
 
 /// A sequence set of these numbers.
-fn set_of<'n>(numbers: impl Iterator<Item = &'n u32>) -> Vec<u8> {
-    let numbers: Vec<String> = numbers.map(u32::to_string).collect();
+fn set_of(numbers: &[u32]) -> Vec<u8> {
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
     numbers.join(",").into_bytes()
 }

@@ -38,6 +38,11 @@ pub(super) enum Shown {
     AsStored,
 }
 
+impl Shown {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Self; 3] = [Self::Opened, Self::Plain, Self::AsStored];
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShownLabel {
     form: Shown,
@@ -54,6 +59,8 @@ pub(super) struct Metrics {
     pub(super) refused_connections: Counter,
     /// Clients now.
     pub(super) connections: Gauge,
+    /// Octets of what was opened and is kept.
+    pub(super) cached: Gauge,
 }
 
 impl Default for Metrics {
@@ -69,7 +76,9 @@ impl Default for Metrics {
         registry.register("refused_connections", "Clients sent away", refused_connections.clone());
         let connections = Gauge::default();
         registry.register("connections", "Clients that are connected", connections.clone());
-        Self { registry, logins, shown, appended, refused_connections, connections }
+        let cached = Gauge::default();
+        registry.register("cached_bytes", "Memory for what was opened", cached.clone());
+        Self { registry, logins, shown, appended, refused_connections, connections, cached }
     }
 }
 

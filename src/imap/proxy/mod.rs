@@ -12,14 +12,17 @@
 mod append;
 mod backend;
 mod batch;
+mod cache;
 mod client;
 mod connection;
 mod fetch;
 mod lease;
 mod metrics;
 mod places;
+mod reader;
 mod search;
 mod session;
+mod show;
 mod tls;
 mod transport;
 mod wire;
@@ -30,7 +33,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::{self, Config};
 use crate::delivery::site::{Site, SiteProblem};
@@ -41,6 +44,7 @@ use crate::service::clients::{Clients, Limits};
 use crate::service::memory::Budget;
 use crate::sys::socket::{Listener, Peer, Stream};
 
+use cache::Cache;
 use lease::AgentAddress;
 use metrics::Metrics;
 use tls::Tls;
@@ -50,12 +54,16 @@ pub use tls::TlsProblem;
 /// The port of IMAP over TLS (RFC 8314 §3.2), for sockets of the service manager.
 const TLS_PORT: &str = ":993";
 
+/// How often what was opened is looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// The service.
 #[derive(Debug)]
 pub struct Service {
     current: RwLock<Arc<Current>>,
     budget: Arc<Budget>,
     clients: Arc<Clients>,
+    cache: Arc<Cache>,
     metrics: Metrics,
 }
 
@@ -69,6 +77,8 @@ struct Current {
     tls: Tls,
     settings: config::Imap,
     max_message_bytes: u64,
+    /// How long what was opened is kept after a user's last session: as long as the agent keeps his keys.
+    linger: Duration,
 }
 
 impl Service {
@@ -84,6 +94,7 @@ impl Service {
             current: RwLock::new(Arc::new(Current::open(config)?)),
             budget,
             clients: Arc::default(),
+            cache: Cache::new(config.imap.cache_bytes),
             metrics: Metrics::default(),
         }))
     }
@@ -103,6 +114,7 @@ impl Service {
     /// What is counted, as it is now.
     pub fn metrics(&self) -> String {
         self.metrics.connections.set(i64::try_from(self.clients.count()).unwrap_or(i64::MAX));
+        self.metrics.cached.set(i64::try_from(self.cache.octets()).unwrap_or(i64::MAX));
         self.metrics.text()
     }
 
@@ -116,6 +128,7 @@ impl Service {
             let begin = move |stream, peer| proxy.begin(stream, is_tls, peer, &stopping);
             accepting.spawn(service::accept(listener, stop.clone(), begin));
         }
+        let sweeping = tokio::spawn(sweep(Arc::clone(&self.cache)));
         let mut connections = JoinSet::new();
         while let Some(served) = accepting.join_next().await {
             connections.spawn(async move {
@@ -128,6 +141,7 @@ impl Service {
         if timeout(patience, all).await.is_err() {
             log::stopped_short("imap", self.clients.count());
         }
+        sweeping.abort();
     }
 
     /// Whether TLS is spoken from the first octet on at a listener's address.
@@ -169,6 +183,16 @@ impl Service {
     }
 }
 
+/// Forgets what lingered long enough.
+async fn sweep(cache: Arc<Cache>) {
+    let mut clock = interval(SWEEP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        cache.sweep();
+    }
+}
+
 impl Current {
     fn open(config: &Config) -> Result<Self, ServiceProblem> {
         let settings = config.imap.clone();
@@ -178,6 +202,7 @@ impl Current {
             agent: AgentAddress::new(&config.agent),
             tls: Tls::open(&settings)?,
             max_message_bytes: config.delivery.max_message_bytes,
+            linger: Duration::from_secs(config.agent.linger),
             settings,
         })
     }

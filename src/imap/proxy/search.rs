@@ -7,15 +7,17 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Duration, Instant};
 
+use crate::agent::identity::Recovered;
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
 use crate::imap::search::{Hit, Mail, Piece, Program, Set, Truth};
 use crate::seal::Reading;
 
-use super::batch::{Reader, stanzas_of};
+use super::batch::panicked;
 use super::client::{End, Refused};
 use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
+use super::reader::{Reader, stanzas_of};
 use super::session::Session;
 
 /// How often a client is told that his search goes on.
@@ -219,7 +221,7 @@ impl Session {
             }
             while opening.len() > MAX_OPENING || is_last {
                 let Some(oldest) = opening.pop_front() else { break };
-                let found = oldest.await.unwrap_or(Err(End::Bye("internal error")))?;
+                let found = oldest.await.unwrap_or(Err(panicked()))?;
                 run.hits.extend(found.hits);
                 run.plain.extend(found.plain);
                 run.unknown.extend(found.unknown);
@@ -257,7 +259,7 @@ impl Asked {
         let asked = Arc::new(self);
         let looker = Arc::clone(&asked);
         let looking = spawn_blocking(move || looker.look(&responses));
-        let (looked, stanzas) = looking.await.map_err(|_| End::Bye("internal error"))?;
+        let (looked, stanzas) = looking.await.map_err(|_| panicked())?;
         let recovered = asked.reader.recover(&stanzas).await?;
         let finding = spawn_blocking(move || {
             let mut found = Found::default();
@@ -266,7 +268,7 @@ impl Asked {
             }
             found
         });
-        finding.await.map_err(|_| End::Bye("internal error"))
+        finding.await.map_err(|_| panicked())
     }
 
     fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Vec<u8>) {
@@ -285,12 +287,7 @@ impl Asked {
         (all, stanzas)
     }
 
-    fn find(
-        &self,
-        message: Looked,
-        recovered: &crate::agent::identity::Recovered,
-        found: &mut Found,
-    ) {
+    fn find(&self, message: Looked, recovered: &Recovered, found: &mut Found) {
         let Looked { number, modseq, reading } = message;
         let hit = Hit { number, modseq };
         let Some(mut reading) = reading else {

@@ -13,6 +13,7 @@ use crate::imap::response::{self, Response};
 use crate::service::clients::Admission;
 
 use super::backend::Backend;
+use super::cache::{Entered, Place};
 use super::client::{Asked, Client, End, MAX_COMMAND_BYTES, Refused};
 use super::connection::{ID, say_bye};
 use super::lease::Keys;
@@ -36,6 +37,7 @@ pub(super) struct Session {
     pub(super) admission: Admission,
     pub(super) selected: Option<Selected>,
     pub(super) places: Places,
+    entered: Option<Entered>,
     stop: watch::Receiver<bool>,
 }
 
@@ -61,8 +63,22 @@ impl Session {
         admission: Admission,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let (selected, places) = (None, Places::default());
-        Self { service, current, client, backend, keys, login, admission, selected, places, stop }
+        let (selected, places, entered) = (None, Places::default(), None);
+        let mut session = Self {
+            service,
+            current,
+            client,
+            backend,
+            keys,
+            login,
+            admission,
+            selected,
+            places,
+            entered,
+            stop,
+        };
+        session.enter();
+        session
     }
 
     /// Serves the client until one of the three hangs up.
@@ -74,8 +90,26 @@ impl Session {
                 break end;
             }
         };
+        if let (End::Bye(LOCKED), Some(entered)) = (&end, &self.entered) {
+            entered.forget();
+        }
         say_bye(&mut self.client, end, &self.login).await;
         self.backend.leave().await;
+    }
+
+    /// Shares what sessions of the same user have opened, as long as the keys are there.
+    fn enter(&mut self) {
+        let Keys::Held(held) = &self.keys else { return };
+        // The present name is the last one.
+        if let (None, Some(user)) = (&self.entered, held.names.last()) {
+            self.entered = Some(self.service.cache.enter(user.as_str(), self.current.linger));
+        }
+    }
+
+    /// What is kept of the selected mailbox, where its numbers can be relied on.
+    pub(super) fn place(&self) -> Option<Place> {
+        let selected = self.selected.as_ref().filter(|selected| selected.uid_validity > 0)?;
+        Some(self.entered.as_ref()?.place(&selected.mailbox, selected.uid_validity))
     }
 
     async fn turn(&mut self) -> Result<(), End> {
@@ -237,6 +271,7 @@ impl Session {
             Keys::Held(held) => self.keys = Keys::Held(held),
             Keys::None | Keys::Away(_) => {}
         }
+        self.enter();
         match &self.keys {
             Keys::Away(why) => Err(Refusal::keys_away(why)),
             Keys::Held(_) | Keys::None => Ok(()),

@@ -18,6 +18,14 @@ pub(super) enum Transport {
 }
 
 impl Transport {
+    /// Has what was received acknowledged at once.
+    pub(super) fn acknowledge(&self) {
+        match self {
+            Self::Plain(stream) => stream.acknowledge(),
+            Self::Tls(stream) => stream.get_ref().0.acknowledge(),
+        }
+    }
+
     /// Whether it is TLS.
     pub(super) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))

@@ -115,10 +115,11 @@ impl Wire {
             let more = self.input.len().clamp(FEW_BYTES, MANY_BYTES);
             self.input.try_reserve(more).map_err(|_| io::ErrorKind::OutOfMemory)?;
         }
-        match self.transport.read_buf(&mut self.input).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+        if self.transport.read_buf(&mut self.input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.transport.acknowledge();
+        Ok(())
     }
 
     /// The same, for what has to come soon.

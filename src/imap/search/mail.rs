@@ -73,6 +73,10 @@ impl<'a> Mail<'a> {
     }
 
     fn field_holds(&self, name: &str, needle: &Needle) -> Option<bool> {
+        if name.is_empty() {
+            // A line that is no field has no name.
+            return Some(false);
+        }
         let mut folded = Vec::new();
         let mut named = fields(self.header).filter(|field| field.is(name));
         let is_found = named.any(|field| {

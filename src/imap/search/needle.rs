@@ -1,18 +1,30 @@
 //! What is looked for in a text, whatever the case: a substring under i;unicode-casemap (RFC 5051).
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 use super::Manner;
 
+/// What only Cyrus can do, or says that it can.
+const CYRUS: [&str; 3] = ["ANNOTATE-EXPERIMENT-1", "DIGEST=SHA1", "X-REPLICATION"];
+
+impl Manner {
+    /// The manner of the server that has these capabilities, after login, separated by spaces.
+    pub fn of_server(capabilities: &str) -> Self {
+        let is_cyrus = |word: &str| CYRUS.iter().any(|known| word.eq_ignore_ascii_case(known));
+        if capabilities.split(' ').any(is_cyrus) { Self::Cyrus } else { Self::Dovecot }
+    }
+}
+
 /// What is looked for.
 #[derive(Clone)]
 pub(super) struct Needle {
     /// As the client gave it.
     text: String,
-    finder: Finder<'static>,
+    finder: Box<Finder<'static>>,
     manner: Manner,
 }
 
@@ -33,7 +45,7 @@ impl Needle {
     pub(super) fn new(text: String, manner: Manner) -> Self {
         let mut folded = Vec::new();
         fold(&text, manner, manner == Manner::Cyrus, &mut folded);
-        Self { finder: Finder::new(&folded).into_owned(), text, manner }
+        Self { finder: Box::new(Finder::new(&folded).into_owned()), text, manner }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -79,14 +91,46 @@ pub(super) fn fold(text: &str, manner: Manner, one_space: bool, out: &mut Vec<u8
             }
         } else if c.is_ascii() {
             out.push(c.to_ascii_lowercase() as u8);
+        } else if let Some(letter) = single(c) {
+            push(letter, out);
         } else {
-            decompose_compatible(simple_lower(c), |part| {
+            take_apart(c, |part| {
                 if manner == Manner::Dovecot || !is_combining_mark(part) {
-                    let mut buffer = [0; 4];
-                    out.extend_from_slice(simple_lower(part).encode_utf8(&mut buffer).as_bytes());
+                    push(part, out);
                 }
             });
         }
+    }
+}
+
+fn push(c: char, out: &mut Vec<u8>) {
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// Gives the letters and accents that `c` is made of, in lower case.
+fn take_apart(c: char, mut each: impl FnMut(char)) {
+    decompose_compatible(simple_lower(c), |part| each(simple_lower(part)));
+}
+
+/// The alphabets; what comes behind them is taken apart each time.
+const ALPHABETS: u16 = 0x3100;
+
+/// The one letter that `c` is the same as, where it is one: taking apart each letter of a long text takes
+/// longer than to unseal it. `None` for all others, and for accents alone.
+fn single(c: char) -> Option<char> {
+    static SINGLE: LazyLock<Vec<Option<char>>> = LazyLock::new(|| {
+        let letter = |code: u16| {
+            let c = char::from_u32(code.into())?;
+            let mut parts = Vec::new();
+            take_apart(c, |part| parts.push(part));
+            parts.first().copied().filter(|part| parts.len() == 1 && !is_combining_mark(*part))
+        };
+        (0..ALPHABETS).map(letter).collect()
+    });
+    match c {
+        // Han characters are what they are.
+        '\u{4e00}'..='\u{9fff}' => Some(c),
+        _ => SINGLE.get(c as usize).copied().flatten(),
     }
 }
 
@@ -143,6 +187,16 @@ mod tests {
             assert!(!is_in(needle, text, Manner::Dovecot), "{needle}");
         }
         assert!(!is_in("oneline", "one line", Manner::Cyrus));
+    }
+
+    #[test]
+    fn the_short_way_is_the_same() {
+        for c in ('\u{80}'..='\u{ffff}').filter(|c| single(*c).is_some()) {
+            let mut parts = Vec::new();
+            take_apart(c, |part| parts.push(part));
+            assert_eq!(parts, [single(c).unwrap()], "{c}");
+        }
+        assert_eq!((single('Ж'), single('é'), single('\u{301}')), (Some('ж'), None, None));
     }
 
     proptest! {

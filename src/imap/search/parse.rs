@@ -316,7 +316,7 @@ mod tests {
             "SEEN NOT OR DRAFT NOT DELETED",
         ] {
             assert_eq!(written(program.as_bytes()).as_deref(), Ok(program));
-            assert_eq!(written(program.to_ascii_lowercase().as_bytes()).is_ok(), true, "{program}");
+            assert!(written(program.to_ascii_lowercase().as_bytes()).is_ok(), "{program}");
         }
     }
 

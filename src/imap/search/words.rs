@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::decode;
 
+/// Longer words are none, in octets: RFC 2047 §2 allows 75, and not everybody keeps to it.
+const MAX_WORD_BYTES: usize = 8 * 1024;
+
 /// The text of `value`, still folded where it was: white space is made one by who folds it.
 pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
     let Some(first) = memchr::memmem::find(value, b"=?") else {
@@ -36,7 +39,8 @@ struct Word<'a> {
 fn word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
     let (charset, rest) = until_mark(text.strip_prefix(b"=?")?)?;
     let (encoding, rest) = until_mark(rest)?;
-    let end = memchr::memmem::find(rest, b"?=")?;
+    let near = rest.get(..MAX_WORD_BYTES).unwrap_or(rest);
+    let end = memchr::memmem::find(near, b"?=")?;
     let (data, behind) = rest.split_at_checked(end)?;
     // RFC 2231 §5 puts a language behind the charset.
     let charset = charset.split(|byte| *byte == b'*').next()?;
@@ -128,6 +132,12 @@ mod tests {
         ] {
             assert_eq!(text(value.as_bytes()), decoded, "{value}");
         }
+    }
+
+    #[test]
+    fn words_without_end_take_no_time_without_end() {
+        let hostile = b"=?a?q? ".repeat(200_000);
+        assert_eq!(text(&hostile).len(), hostile.len());
     }
 
     proptest! {

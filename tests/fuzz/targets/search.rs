@@ -1,0 +1,9 @@
+//! A search of a client, and a message that somebody has sent.
+#![no_main]
+
+#[path = "../checks/search.rs"]
+mod search;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    search::check(octets);
+});
