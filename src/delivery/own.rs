@@ -12,7 +12,7 @@ use super::{Delivery, not_sealed};
 #[derive(Debug)]
 pub enum Own {
     /// It is sealed for him.
-    Sealed(Owner),
+    Sealed(Box<Owner>),
     /// Policy says that his mail is not sealed.
     Passed,
 }
@@ -37,7 +37,7 @@ impl Delivery<'_> {
         let name = self.users.name(login);
         match (self.policy.treatment(&[Candidate { user: user.clone(), name }]), half) {
             (Treatment::Pass, _) => Ok(Own::Passed),
-            (Treatment::Seal, Some(half)) => Ok(Own::Sealed(Owner { user, half })),
+            (Treatment::Seal, Some(half)) => Ok(Own::Sealed(Box::new(Owner { user, half }))),
             (Treatment::Seal, None) => match self.policy.unenrolled {
                 Unenrolled::Pass => Ok(Own::Passed),
                 Unenrolled::Defer => Err(Outcome::no_key(false, &"not enrolled")),

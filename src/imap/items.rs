@@ -222,12 +222,6 @@ impl Item {
         matches!(self, Self::Section(content) if !content.peek)
     }
 
-    /// Whether it is the message from its first octet to its last, or a piece of that: a backend that is
-    /// asked for it of a sealed message gives everything that there is.
-    pub fn is_of_whole_message(&self) -> bool {
-        matches!(self, Self::Section(content) if content.section == Section::MESSAGE)
-    }
-
     /// Whether it needs the opened message whatever a summary holds.
     pub fn always_needs_message(&self) -> bool {
         matches!(self, Self::Section(content)
@@ -385,8 +379,6 @@ mod tests {
             assert_eq!(item.native(), native.as_bytes());
             assert_eq!((item.sets_seen(), item.is_metadata()), (seen, false), "{asked}");
         }
-        assert!(one("BODY[]<0.5>").is_of_whole_message() && one("RFC822").is_of_whole_message());
-        assert!(!one("BODY[1]").is_of_whole_message() && !one("BODY").is_of_whole_message());
         assert!(one("SAVEDATE").is_metadata() && !one("RFC822.SIZE").is_metadata());
     }
 

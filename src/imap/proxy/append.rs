@@ -106,7 +106,7 @@ impl Session {
             match self.client.wire.step() {
                 Ok(Step::Complete(2)) => {
                     self.client.wire.take(2);
-                    return Ok(append::check(&message.expose()[..]).map(|()| message));
+                    return Ok(append::check(message.expose()).map(|()| message));
                 }
                 Ok(Step::More) if self.client.wire.waiting().len() < 2 => {
                     self.client.wire.fill_in_time().await?;
@@ -140,7 +140,11 @@ impl Session {
     }
 
     /// Seals on a thread of its own: a large message takes a second.
-    async fn sealed(&mut self, owner: Owner, message: SecretBytes) -> Result<SecretBytes, Refused> {
+    async fn sealed(
+        &mut self,
+        owner: Box<Owner>,
+        message: SecretBytes,
+    ) -> Result<SecretBytes, Refused> {
         let current = Arc::clone(&self.current);
         let sealing = spawn_blocking(move || {
             let delivery = current.site.delivery();
