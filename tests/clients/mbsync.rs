@@ -9,7 +9,7 @@ impl Mbsync {
         let (at, user) = (desk.folder.display(), desk.user);
         let password = desk.file("password", desk.password());
         let settings = format!(
-            "IMAPAccount site\nHost 127.0.0.1\nPort {}\nUser {user}\nPassCmd \"cat {}\"\n\
+            "FSync no\n\nIMAPAccount site\nHost 127.0.0.1\nPort {}\nUser {user}\nPassCmd \"cat {}\"\n\
              SSLType None\nAuthMechs LOGIN\n\n\
              IMAPStore there\nAccount site\n\n\
              MaildirStore here\nPath {at}/mail/\nInbox {at}/mail/INBOX\nSubFolders Verbatim\n\n\

@@ -9,7 +9,7 @@ impl OfflineImap {
         let (at, user) = (desk.folder.display(), desk.user);
         let password = desk.file("password", desk.password());
         let settings = format!(
-            "[general]\naccounts = site\nmetadata = {at}/metadata\nui = quiet\n\
+            "[general]\naccounts = site\nmetadata = {at}/metadata\nui = quiet\nfsync = false\n\
              [Account site]\nlocalrepository = here\nremoterepository = there\n\
              [Repository here]\ntype = Maildir\nlocalfolders = {at}/mail\n\
              [Repository there]\ntype = IMAP\nremotehost = 127.0.0.1\nremoteport = {}\n\
