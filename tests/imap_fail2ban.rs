@@ -18,7 +18,7 @@ fn fail2ban_finds_who_guesses() {
     let reading = Reading::start(&site, &dovecot.imap_address());
     let mut client = Client::connect(reading.port()).unwrap();
     // A name that looks like the end of the line is still a name.
-    for name in ["alice", "bob", "x>, client=192.0.2.1"] {
+    for name in ["alice", "x>, client=192.0.2.1"] {
         let answer = client.command(format!("LOGIN \"{name}\" \"a guess\""));
         assert_eq!(answer.status(), "NO", "{answer}");
         client = Client::connect(reading.port()).unwrap();
@@ -40,8 +40,8 @@ fn fail2ban_finds_who_guesses() {
         .unwrap();
 
     let mut command = unpacked::client("/usr/bin/fail2ban-regex");
-    let output = command.args(["--out", "<host>"]).arg(&log).arg(&ours).output().unwrap();
+    let output = command.args(["--out", "ip"]).arg(&log).arg(&ours).output().unwrap();
     success(&output);
     let found = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(found, "127.0.0.1\n".repeat(3), "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(found, "127.0.0.1\n".repeat(2), "{}", fs::read_to_string(&log).unwrap());
 }

@@ -136,16 +136,22 @@ pub fn at_work<S: Store, P: Program>() {
         client.command(format!("SUBSCRIBE {mailbox}")).good();
     }
     sent.retain(|message| P::takes(message));
+    if P::REWRITES {
+        append_directly(store.imap_port(), &mut sent);
+    }
     let kept: Vec<_> =
         sent.into_iter().filter(|m| client.append("INBOX", "", m).status() == "OK").collect();
-    assert!(kept.len() > 220, "the store takes only {} messages", kept.len());
+    assert!(kept.len() > 200, "the store takes only {} messages", kept.len());
 
     let desk = Desk::new(&site, USER, reading.port());
     let fetched = without(P::fetch(&desk), P::OWN_FIELDS);
     if P::REWRITES {
-        let direct = directly::<P>(&site, store.imap_port(), &kept);
+        // What it makes of the same messages without nightsafe.
+        let direct = P::fetch(&Desk::new(&site, PLAIN_USER, store.imap_port()));
+        let direct = without(direct, P::OWN_FIELDS);
+        let is_letter = |message: &[u8]| canaries.iter().any(|canaries| is_of(canaries, message));
         let [fetched, direct] = [fetched, direct].map(|mut messages| {
-            messages.retain(|message| !P::made_up(message));
+            messages.retain(|message| !P::made_up(message) && !is_letter(message));
             messages
         });
         same(&fetched, &direct);
@@ -186,18 +192,24 @@ pub fn at_work<S: Store, P: Program>() {
     }
 }
 
-/// What a client that writes messages anew makes of them without nightsafe: in the mailbox of somebody
-/// whose mail is plain, directly at the store.
-fn directly<P: Program>(site: &Site, port: u16, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+/// Puts the messages but the letters, which are nowhere in plaintext, into a mailbox whose mail is plain.
+/// Keeps those that the store takes and leaves as they are.
+fn append_directly(port: u16, messages: &mut Vec<Vec<u8>>) {
     let mut client = Client::login(port, PLAIN_USER, &password(PLAIN_USER));
-    for message in messages {
-        client.append("INBOX", "", message).good();
-    }
-    let fetched = P::fetch(&Desk::new(site, PLAIN_USER, port));
-    client.command("SELECT INBOX").good();
-    client.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").good();
-    client.command("EXPUNGE").good();
-    without(fetched, P::OWN_FIELDS)
+    let mut index = 0;
+    messages.retain(|message| {
+        index += 1;
+        let end = memchr::memmem::find(message, b"\r\n\r\n").unwrap_or(message.len());
+        index <= LETTERS
+            || message[..end].is_ascii() && client.append("INBOX", "", message).status() == "OK"
+    });
+}
+
+/// How many of them are in INBOX to begin with.
+const LETTERS: usize = 4;
+
+fn is_of(canaries: &Canaries, message: &[u8]) -> bool {
+    memchr::memmem::find(message, canaries.word("Subject").as_bytes()).is_some()
 }
 
 /// Clients keep local line ends, so mail that is about line ends says nothing here.

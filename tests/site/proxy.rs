@@ -14,6 +14,8 @@ use std::process::Stdio;
 /// The service, running or not.
 pub struct Proxy {
     port: u16,
+    /// `[agent]` as the agent itself has it: both read one file on a site.
+    agent: String,
     process: Option<Server>,
 }
 
@@ -32,8 +34,9 @@ impl Reading {
     /// The same with more lines for `[agent]`, and for `[imap]` and what follows it.
     pub fn start_with(site: &Site, store: &str, agent: &str, imap: &str) -> Self {
         let allow = format!("allow = {{ {} = [\"login\"] }}\n{agent}", users().proxy.name);
+        let proxy = agent::table(site, &allow);
         let agent = Agent::start(site, &allow);
-        let proxy = Proxy::start(site, store, imap);
+        let proxy = Proxy::start(site, proxy, store, imap);
         Self { proxy, agent }
     }
 
@@ -44,9 +47,9 @@ impl Reading {
 }
 
 impl Proxy {
-    /// Starts it before the store at `backend`, as `[imap] backend` has it.
-    pub fn start(site: &Site, backend: &str, more: &str) -> Self {
-        let mut proxy = Self { port: free_port(), process: None };
+    /// Starts it before the store at `backend`, as `[imap] backend` has it, with this `[agent]`.
+    pub fn start(site: &Site, agent: String, backend: &str, more: &str) -> Self {
+        let mut proxy = Self { port: free_port(), agent, process: None };
         proxy.configure(site, backend, more);
         proxy.up(site);
         proxy
@@ -57,7 +60,7 @@ impl Proxy {
         let text = format!(
             "{}\n{}\n[imap]\nlisten = [\"inet:127.0.0.1:{}\"]\nbackend = \"{backend}\"\n{more}\n",
             site.configuration(),
-            agent::table(site, ""),
+            self.agent,
             self.port
         );
         let path = site.join("etc/imap.toml");
