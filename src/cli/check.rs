@@ -19,8 +19,8 @@ use crate::seal::{Ring, SealingKey};
 
 use crate::sys::process;
 
-use super::check_agent;
 use super::exit::{Failure, say};
+use super::{check_agent, check_imap};
 
 /// The lines so far.
 struct Lines {
@@ -57,6 +57,9 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("public keys", public_keys(&config))?;
     lines.line("[lmtp]", lmtp(&config))?;
     lines.line("[agent]", check_agent::agent(&config))?;
+    lines.line("[imap]", check_imap::settings(&config))?;
+    lines.line("[imap] backend", check_imap::store(&config))?;
+    lines.line("[imap] logins", check_imap::logins(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
         Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {
@@ -247,7 +250,7 @@ fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> 
 }
 
 /// Whether a secret has none of the permission bits `others`.
-fn closed_to(path: &Path, others: u32) -> Result<(), Failure> {
+pub(super) fn closed_to(path: &Path, others: u32) -> Result<(), Failure> {
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode());
     if mode & others == 0 {
         return Ok(());

@@ -261,6 +261,9 @@ impl From<proxy::ServiceProblem> for Failure {
             proxy::ServiceProblem::Ring(error) => error.into(),
             proxy::ServiceProblem::Tls(_) => Self::config(error)
                 .hint("tls_certificate is the chain and tls_key its key, both in PEM"),
+            proxy::ServiceProblem::Store { .. } => Self::config(error).hint(
+                "start the store; [imap] backend is its IMAP server, and this user must reach it",
+            ),
             proxy::ServiceProblem::Memory { .. } => {
                 Self::config(error).hint("set it in the configuration file")
             }

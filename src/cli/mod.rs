@@ -7,6 +7,7 @@ mod accounts;
 mod agent;
 mod check;
 mod check_agent;
+mod check_imap;
 mod daemon;
 mod deliver;
 mod enroll;

@@ -66,6 +66,11 @@ impl Capabilities {
         Some(Self::parse(rest))
     }
 
+    /// All of them.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
     /// Whether the server has this one.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|own| own == name)

@@ -15,8 +15,10 @@ use crate::seal::{SIGNATURE_FIELD, SUMMARY_FIELD};
 /// What the store is asked beside what the client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// Nothing but the UID: what is sealed is known already, or there is nothing that could be opened.
+    /// Nothing but the UID: there is nothing that could be opened, or what is sealed is known already.
     Known,
+    /// Less: what is sealed is known, and most of it is.
+    Listed,
     /// The two fields of the outer header.
     Head,
     /// The body as well.
@@ -76,10 +78,6 @@ impl Fetch {
 
     /// What has to be asked where nothing is known.
     pub fn depth(&self) -> Depth {
-        let is_whole = |item: &Item| {
-            matches!(item, Item::Section(content)
-            if content.partial.is_none() && content.section.part.is_empty() && content.section.text == Text::Whole)
-        };
         if self.items.iter().any(is_whole) {
             Depth::Whole
         } else if self.items.iter().any(Item::always_needs_message) {
@@ -94,7 +92,8 @@ impl Fetch {
         let asks_uid = self.items.contains(&Item::Uid);
         let uid = (!asks_uid).then(|| b"UID".to_vec());
         let mut asked: Vec<Vec<u8>> = uid.into_iter().collect();
-        asked.extend(self.items.iter().map(Item::native));
+        let is_asked = |item: &&Item| depth != Depth::Listed || item.is_metadata();
+        asked.extend(self.items.iter().filter(is_asked).map(Item::native));
         let mut command = self.begin(set);
         write_items(asked, depth, &mut command);
         command.extend_from_slice(&self.modifiers);
@@ -132,18 +131,28 @@ impl Fetch {
                 _ => {}
             }
         }
-        let is_whole = match depth {
+        let is_answer = match depth {
             Depth::Known => self.items.iter().any(|item| !item.is_metadata() && answer.has(item)),
-            Depth::Head => answer.head.is_some(),
-            Depth::Body => answer.head.is_some(),
+            Depth::Listed => self.items.iter().all(|item| !item.is_metadata() || answer.has(item)),
+            Depth::Head | Depth::Body => answer.head.is_some(),
             Depth::Whole => answer.whole.is_some(),
         };
-        (is_whole && answer.uid > 0).then_some(answer)
+        (is_answer && answer.uid > 0).then_some(answer)
     }
 
     /// Whether its set is of UIDs.
     pub fn is_by_uid(&self) -> bool {
         self.uid
+    }
+
+    /// Whether a message is seen afterwards.
+    pub fn sets_seen(&self) -> bool {
+        self.items.iter().any(Item::sets_seen)
+    }
+
+    /// Whether no more is asked of content than the message as a whole.
+    pub fn is_only_whole(&self) -> bool {
+        self.items.iter().all(|item| item.is_metadata() || is_whole(item))
     }
 
     /// The number that the command has for a message: its UID, or its place.
@@ -260,6 +269,13 @@ impl<'a> Answer<'a> {
         self.pairs.extend(before);
         Ok(())
     }
+}
+
+/// `BODY[]` and its older names.
+fn is_whole(item: &Item) -> bool {
+    let Item::Section(content) = item else { return false };
+    let section = &content.section;
+    content.partial.is_none() && section.part.is_empty() && section.text == Text::Whole
 }
 
 fn is_metadata(name: &[u8]) -> bool {

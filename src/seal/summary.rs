@@ -123,6 +123,17 @@ impl Summary {
         &self.header
     }
 
+    /// Of an opened message whose size is all that is asked for.
+    pub fn of_size(octets: usize) -> Self {
+        Self::with(b"", &mime::skeleton(b""), &Header::parse(b""), (Vec::new(), Vec::new()))
+            .sized(octets as u64)
+    }
+
+    fn sized(mut self, size: u64) -> Self {
+        self.size = size;
+        self
+    }
+
     /// About how much memory it takes, in octets.
     pub fn octets(&self) -> usize {
         let parts: usize =

@@ -119,10 +119,19 @@ impl Dovecot {
     }
 
     fn set_fields(&self, user: &str, fields: &str) {
+        self.set_line(user, &user_line(user, fields));
+    }
+
+    /// Gives a user another password than [`password`], as an administrator does.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.set_line(user, &format!("{user}:{{PLAIN}}{password}::::::\n"));
+    }
+
+    fn set_line(&self, user: &str, new: &str) {
         let file = fs::read_to_string(self.at("users")).unwrap();
         self.write_users(file.lines().map(|line| {
             let is_his = line.split(':').next() == Some(user);
-            if is_his { user_line(user, fields) } else { format!("{line}\n") }
+            if is_his { new.to_owned() } else { format!("{line}\n") }
         }));
         // Dovecot looks for changes once a second.
         sleep(Duration::from_millis(1100));

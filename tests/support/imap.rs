@@ -191,6 +191,16 @@ impl Client {
         assert!(response.starts_with(b"+"), "{}", response.escape_ascii());
     }
 
+    /// Reads until the server hangs up. Half a response is none.
+    #[track_caller]
+    pub fn to_end(&mut self) -> Vec<Response> {
+        let mut responses = Vec::new();
+        while !self.reader.fill_buf().expect("an end in good order").is_empty() {
+            responses.push(self.read().expect("a whole response"));
+        }
+        responses
+    }
+
     fn next_tag(&mut self) -> String {
         self.commands += 1;
         format!("t{}", self.commands)

@@ -8,6 +8,7 @@ pub mod care;
 pub mod client;
 pub mod hook;
 pub mod imap;
+pub mod imap_stub;
 pub mod lmtp;
 pub mod memory;
 pub mod trace;

@@ -87,6 +87,24 @@ impl Backend {
         credentials: &Credentials,
         most: u64,
     ) -> Result<Self, Failed> {
+        let mut backend = Self::greeted(settings, tls, peer, most).await?;
+        if settings.backend_id && backend.capabilities.has("ID") {
+            backend.tell_who(peer).await?;
+        }
+        backend.authenticate(credentials).await?;
+        Ok(backend)
+    }
+
+    /// Connects to the store, and knows what it offers before a login.
+    ///
+    /// # Errors
+    /// Why the store is of no use.
+    pub(super) async fn greeted(
+        settings: &config::Imap,
+        tls: &Tls,
+        peer: &Peer,
+        most: u64,
+    ) -> Result<Self, Failed> {
         let wait = Duration::from_secs(settings.backend_connect_timeout);
         let transport = timeout(wait, connect(settings, tls, peer)).await??;
         let patience = Duration::from_secs(settings.backend_timeout);
@@ -102,11 +120,6 @@ impl Backend {
             most: most.saturating_mul(2).saturating_add(MAX_LINE_BYTES),
         };
         timeout(wait, backend.greeting()).await??;
-
-        if settings.backend_id && backend.capabilities.has("ID") {
-            backend.tell_who(peer).await?;
-        }
-        backend.authenticate(credentials).await?;
         Ok(backend)
     }
 

@@ -126,7 +126,7 @@ fn look(entries: &[Entry], fetch: &Fetch, reader: Option<&Reader>, depth: Depth)
         let Some(answer) = fetch.read(without_line_end(response), depth) else {
             return Looked::Stored;
         };
-        if depth == Depth::Known {
+        if depth <= Depth::Listed {
             return remembered(reader, answer.uid);
         }
         match reader.look(&answer) {

@@ -44,6 +44,8 @@ struct Mailbox {
     messages: VecDeque<(u32, Opened)>,
     octets: usize,
     turn: u64,
+    /// How many of those that are known are sealed.
+    sealed: usize,
 }
 
 /// What is known of a message under its UID, for good.
@@ -182,9 +184,11 @@ impl Drop for Entered {
 }
 
 impl Place {
-    /// How many messages are known.
+    /// How many messages are known to be sealed, and are open; 0 where more are not.
     pub(super) fn count(&self) -> usize {
-        self.cache.state().mailbox(self).map_or(0, |mailbox| mailbox.known.len())
+        let mut state = self.cache.state();
+        let Some(mailbox) = state.mailbox(self) else { return 0 };
+        if mailbox.sealed * 2 < mailbox.known.len() { 0 } else { mailbox.known.len() }
     }
 
     /// What is known of a message.
@@ -203,9 +207,12 @@ impl Place {
     pub(super) fn learn(&self, found: Vec<(u32, Known)>) {
         self.change(|mailbox| {
             for (uid, known) in found {
-                let octets = known.octets();
-                let before = mailbox.known.insert(uid, known).map_or(0, |before| before.octets());
-                mailbox.octets = (mailbox.octets + octets).saturating_sub(before);
+                mailbox.octets += known.octets();
+                mailbox.sealed += usize::from(known.is_sealed());
+                if let Some(before) = mailbox.known.insert(uid, known) {
+                    mailbox.octets -= before.octets().min(mailbox.octets);
+                    mailbox.sealed -= usize::from(before.is_sealed()).min(mailbox.sealed);
+                }
             }
         });
     }
@@ -245,6 +252,10 @@ impl Place {
 }
 
 impl Known {
+    fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed(_))
+    }
+
     fn octets(&self) -> usize {
         let held = match self {
             Self::Stored => 0,

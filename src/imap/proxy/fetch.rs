@@ -111,6 +111,7 @@ impl Session {
         let Some(place) = self.place() else { return needed };
         let named = Set::parse(set).ok();
         let is_known = match (needed, named) {
+            // What is not there yet is asked for afterwards.
             (Depth::Head, None) => place.count() > 0,
             (Depth::Head, Some(set)) if set.count() > place.count() as u64 => false,
             (Depth::Head, Some(set)) => {
@@ -121,7 +122,11 @@ impl Session {
             }
             _ => false,
         };
-        if is_known { Depth::Known } else { needed }
+        match is_known {
+            true if fetch.sets_seen() => Depth::Known,
+            true => Depth::Listed,
+            false => needed,
+        }
     }
 
     /// Sends one command and shows what comes of it. What follows the tag is given back.

@@ -18,6 +18,7 @@ mod connection;
 mod fetch;
 mod lease;
 mod metrics;
+mod offer;
 mod places;
 mod reader;
 mod search;
@@ -49,6 +50,7 @@ use lease::AgentAddress;
 use metrics::Metrics;
 use tls::Tls;
 
+pub use offer::{Offer, ask_for_offer};
 pub use tls::TlsProblem;
 
 /// The port of IMAP over TLS (RFC 8314 §3.2), for sockets of the service manager.
@@ -245,6 +247,13 @@ pub enum ServiceProblem {
         /// How much it needs, in octets.
         needed: u64,
     },
+    /// The store cannot be asked.
+    Store {
+        /// Where it should be.
+        address: String,
+        /// What it did instead.
+        problem: String,
+    },
 }
 
 impl From<SiteProblem> for ServiceProblem {
@@ -271,6 +280,7 @@ impl fmt::Display for ServiceProblem {
             Self::Site(problem) => problem.fmt(f),
             Self::Ring(error) => error.fmt(f),
             Self::Tls(problem) => problem.fmt(f),
+            Self::Store { address, problem } => write!(f, "{address}: {problem}"),
             Self::Memory { needed } => write!(
                 f,
                 "[imap] memory_bytes must be at least {needed} for [delivery] max_message_bytes, \

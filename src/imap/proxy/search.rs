@@ -15,6 +15,7 @@ use crate::imap::search::{Hit, Mail, Piece, Program, Set, Truth};
 use crate::seal::Reading;
 
 use super::batch::panicked;
+use super::cache::Known;
 use super::client::{End, Refused};
 use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
 use super::reader::{Reader, stanzas_of};
@@ -48,6 +49,16 @@ struct Found {
     hits: Vec<Hit>,
     plain: Vec<Hit>,
     unknown: Vec<u32>,
+    /// What was opened for it.
+    learned: Vec<(u32, Known)>,
+}
+
+impl Run {
+    fn add(&mut self, found: Found) {
+        self.hits.extend(found.hits);
+        self.plain.extend(found.plain);
+        self.unknown.extend(found.unknown);
+    }
 }
 
 impl Session {
@@ -125,7 +136,7 @@ impl Session {
     /// Looks at the sealed ones among the candidates. Where bodies are asked about, a few of them show
     /// whether it is worth while to look at summaries first.
     async fn look_at(&mut self, run: &mut Run, candidates: Set) -> Result<(), Refused> {
-        let mut left = candidates;
+        let mut left = self.look_at_known(run, candidates).await?;
         if run.program.needs_body() {
             let mut numbers = left.iter();
             let sample: Set = numbers.by_ref().take(SAMPLE_MESSAGES).collect();
@@ -145,6 +156,36 @@ impl Session {
             self.fetch_for(run, &unknown, Depth::Body).await?;
         }
         Ok(())
+    }
+
+    /// Looks at those whose summaries were opened before; the others are given back.
+    async fn look_at_known(&mut self, run: &mut Run, candidates: Set) -> Result<Set, End> {
+        let place = run.reader.place.clone();
+        let Some(place) = place.filter(|_| run.uid && !run.program.asks_modseq()) else {
+            return Ok(candidates);
+        };
+        let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
+        let looking = spawn_blocking(move || {
+            let (mut found, mut left) = (Found::default(), Vec::new());
+            for number in candidates.iter() {
+                let hit = Hit { number, modseq: 0 };
+                match place.known(number) {
+                    None => left.push(number),
+                    Some(Known::Stored) => found.plain.push(hit),
+                    Some(Known::Sealed(summary)) => {
+                        match program.evaluate(number, &leaves, &Mail::listed(&summary)) {
+                            Truth::Yes => found.hits.push(hit),
+                            Truth::No => {}
+                            Truth::Unknown => found.unknown.push(number),
+                        }
+                    }
+                }
+            }
+            (found, left.into_iter().collect())
+        });
+        let (found, left) = looking.await.map_err(|_| panicked())?;
+        run.add(found);
+        Ok(left)
     }
 
     /// Asks the store a question, and gives what it found.
@@ -222,9 +263,7 @@ impl Session {
             while opening.len() > MAX_OPENING || is_last {
                 let Some(oldest) = opening.pop_front() else { break };
                 let found = oldest.await.unwrap_or(Err(panicked()))?;
-                run.hits.extend(found.hits);
-                run.plain.extend(found.plain);
-                run.unknown.extend(found.unknown);
+                run.add(found);
             }
             if run.told.elapsed() > PATIENCE {
                 run.told = Instant::now();
@@ -251,6 +290,7 @@ struct Asked {
 struct Looked {
     number: u32,
     modseq: u64,
+    uid: u32,
     reading: Option<Reading>,
 }
 
@@ -265,6 +305,9 @@ impl Asked {
             let mut found = Found::default();
             for message in looked {
                 asked.find(message, &recovered, &mut found);
+            }
+            if let Some(place) = &asked.reader.place {
+                place.learn(std::mem::take(&mut found.learned));
             }
             found
         });
@@ -282,13 +325,13 @@ impl Asked {
                 stanzas_of(reading, &mut stanzas);
             }
             let (number, modseq) = (self.fetch.number(&answer), answer.modseq().unwrap_or(0));
-            all.push(Looked { number, modseq, reading });
+            all.push(Looked { number, modseq, uid: answer.uid, reading });
         }
         (all, stanzas)
     }
 
     fn find(&self, message: Looked, recovered: &Recovered, found: &mut Found) {
-        let Looked { number, modseq, reading } = message;
+        let Looked { number, modseq, uid, reading } = message;
         let hit = Hit { number, modseq };
         let Some(mut reading) = reading else {
             found.plain.push(hit);
@@ -303,7 +346,11 @@ impl Asked {
             }
         } else {
             match reading.open_summary(keys) {
-                Ok(Some(summary)) => evaluate(&Mail::listed(&summary)),
+                Ok(Some(summary)) => {
+                    let truth = evaluate(&Mail::listed(&summary));
+                    found.learned.push((uid, Known::Sealed(Arc::new(summary))));
+                    truth
+                }
                 Ok(None) => Truth::Unknown,
                 Err(_) => return found.plain.push(hit),
             }

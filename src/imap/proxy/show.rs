@@ -89,7 +89,9 @@ impl<'a> Showing<'a> {
         }
         let is_again = before.is_some();
         let found = match looked {
-            Looked::Sealed(mut reading) => open(&mut reading, self.recovered),
+            Looked::Sealed(mut reading) => {
+                open(&mut reading, self.recovered, self.fetch.is_only_whole())
+            }
             Looked::Known(Known::Sealed(summary)) => Ok((Some(summary), None)),
             Looked::Opened(Opened { summary, message }) => Ok((Some(summary), Some(message))),
             Looked::Unknown => return self.hold(&answer, self.fetch.depth()),
@@ -114,7 +116,7 @@ impl<'a> Showing<'a> {
         let written = self.fetch.write_opened(answer, &view, &mut self.done.shown);
         drop(view);
         match message {
-            Some(message) if self.depth != Depth::Known => {
+            Some(message) if self.depth >= Depth::Head && !self.fetch.is_only_whole() => {
                 self.read.push((answer.uid, Opened { summary, message }));
             }
             None if self.depth == Depth::Head => {
@@ -127,10 +129,10 @@ impl<'a> Showing<'a> {
 
     fn as_stored(&mut self, answer: &Answer<'_>, is_again: bool, form: Shown) {
         self.count(form);
-        if self.depth != Depth::Known {
+        if self.depth >= Depth::Head {
             self.learned.push((answer.uid, Known::Stored));
         }
-        if is_again {
+        if is_again || self.depth == Depth::Listed {
             self.done.stored.push(self.fetch.number(answer));
         } else {
             self.fetch.write_stored(answer, self.depth, &mut self.done.shown);
@@ -150,10 +152,16 @@ impl<'a> Showing<'a> {
 }
 
 /// Opens what is there: the message where its body was fetched, else the summary.
-fn open(reading: &mut Reading, recovered: &Recovered) -> Result<Found, UnsealError> {
+fn open(
+    reading: &mut Reading,
+    recovered: &Recovered,
+    is_only_whole: bool,
+) -> Result<Found, UnsealError> {
     let keys = std::slice::from_ref(recovered);
     let message = reading.open_message(keys)?;
     let summary = match &message {
+        // Nobody looks into it.
+        Some(message) if is_only_whole => Some(Summary::of_size(message.len())),
         Some(message) => Some(Summary::of_message(message.expose())),
         None => reading.open_summary(keys)?,
     };
