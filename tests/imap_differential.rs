@@ -6,7 +6,7 @@ mod seal_support;
 mod site;
 mod support;
 
-use differential::allowed::{Kind, left_over};
+use differential::allowed::{ALLOWED, Kind, left_over};
 use differential::compare::{Pair, Side};
 use differential::corpus::{self, Letter};
 use differential::tokens::{Token, parse};
@@ -136,4 +136,15 @@ fn answers_about_malformed_mail_fit_each_other_at_cyrus() {
 #[test]
 fn answers_about_malformed_mail_fit_each_other_at_dovecot() {
     malformed::<Dovecot>();
+}
+
+/// Whoever reads the README is told of each difference, in the same words.
+#[test]
+fn the_readme_has_the_same_list() {
+    let readme = include_str!("../README.md");
+    for allowed in ALLOWED {
+        let at = allowed.at.map_or("both".to_owned(), |kind| format!("{kind:?}"));
+        let row = format!("| {} | {at} | {} |\n", allowed.what, allowed.reason);
+        assert!(readme.contains(&row), "{row}");
+    }
 }

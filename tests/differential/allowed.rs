@@ -28,9 +28,9 @@ pub const ALLOWED: [Allowed; 10] = [
         },
     },
     Allowed {
-        what: "SENTBEFORE, SENTON, SENTSINCE of a message without a Date, or with one that is obsolete",
-        reason: "Cyrus knows no zone in letters and takes the time of arrival for a missing Date; to nightsafe \
-                 such a message was sent at no time",
+        what: "SENTBEFORE, SENTON, SENTSINCE of a message whose Date is missing or obsolete",
+        reason: "Cyrus takes the time of arrival for a Date that it cannot read; to nightsafe, as to Dovecot, such a \
+                 message is older than any other",
         at: Some(Kind::Cyrus),
         is: |found| found.command.contains("SENT") && finds(found, &ODD_DATES),
     },
