@@ -14,6 +14,8 @@ use std::process::Stdio;
 /// The service, running or not.
 pub struct Proxy {
     port: u16,
+    /// Lines for `[agent]`: what the two have to know alike.
+    agent: String,
     process: Option<Server>,
 }
 
@@ -30,10 +32,10 @@ impl Reading {
     }
 
     /// The same with more lines for `[agent]`, and for `[imap]` and what follows it.
-    pub fn start_with(site: &Site, store: &str, agent: &str, imap: &str) -> Self {
-        let allow = format!("allow = {{ {} = [\"login\"] }}\n{agent}", users().proxy.name);
+    pub fn start_with(site: &Site, store: &str, more: &str, imap: &str) -> Self {
+        let allow = format!("allow = {{ {} = [\"login\"] }}\n{more}", users().proxy.name);
         let agent = Agent::start(site, &allow);
-        let proxy = Proxy::start(site, store, imap);
+        let proxy = Proxy::start_with(site, store, more, imap);
         Self { proxy, agent }
     }
 
@@ -46,7 +48,11 @@ impl Reading {
 impl Proxy {
     /// Starts it before the store at `backend`, as `[imap] backend` has it.
     pub fn start(site: &Site, backend: &str, more: &str) -> Self {
-        let mut proxy = Self { port: free_port(), process: None };
+        Self::start_with(site, backend, "", more)
+    }
+
+    fn start_with(site: &Site, backend: &str, agent: &str, more: &str) -> Self {
+        let mut proxy = Self { port: free_port(), agent: agent.to_owned(), process: None };
         proxy.configure(site, backend, more);
         proxy.up(site);
         proxy
@@ -57,7 +63,7 @@ impl Proxy {
         let text = format!(
             "{}\n{}\n[imap]\nlisten = [\"inet:127.0.0.1:{}\"]\nbackend = \"{backend}\"\n{more}\n",
             site.configuration(),
-            agent::table(site, ""),
+            agent::table(site, &self.agent),
             self.port
         );
         let path = site.join("etc/imap.toml");
