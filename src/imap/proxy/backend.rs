@@ -50,6 +50,8 @@ pub(super) enum Failed {
     Bye(String),
     /// It does not take the password, with these words.
     Refused(String),
+    /// It takes no password at the moment, with these words.
+    Away(String),
 }
 
 impl From<io::Error> for Failed {
@@ -71,6 +73,7 @@ impl fmt::Display for Failed {
             Self::Nonsense(what) => write!(f, "it says {what}"),
             Self::Bye(text) => write!(f, "it sent the client away: {text}"),
             Self::Refused(text) => write!(f, "it does not take the password: {text}"),
+            Self::Away(text) => write!(f, "it lets nobody log in: {text}"),
         }
     }
 }
@@ -192,10 +195,13 @@ impl Backend {
         }
         let mut told = None;
         let rest = self.finish(|text| told = Capabilities::find(text).or(told.take())).await?;
-        if !response::is_ok(&rest) {
-            return Err(Failed::Refused(printable(&rest)));
-        }
         let tagged = [&b"x "[..], &rest].concat();
+        if !response::is_ok(&rest) {
+            let text = printable(&rest);
+            // Nobody guessed: whoever looks for guesses must not find one.
+            let is_away = response::code(&tagged).is_some_and(is_no_guess);
+            return Err(if is_away { Failed::Away(text) } else { Failed::Refused(text) });
+        }
         match Capabilities::find(&tagged).or(told) {
             Some(told) => self.capabilities = told,
             None => self.ask_for_capabilities().await?,
@@ -387,6 +393,14 @@ impl Backend {
         let _ = timeout(Duration::from_secs(1), self.command(b"LOGOUT")).await;
         self.wire.close().await;
     }
+}
+
+/// Codes of a login that failed through no fault of the user's (RFC 5530 §3).
+fn is_no_guess(code: &[u8]) -> bool {
+    const CODES: [&str; 6] =
+        ["UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "CONTACTADMIN", "PRIVACYREQUIRED"];
+    let name = code.split(|byte| *byte == b' ').next().unwrap_or_default();
+    CODES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 async fn connect(settings: &config::Imap, tls: &Tls, peer: &Peer) -> Result<Transport, Failed> {

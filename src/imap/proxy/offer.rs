@@ -45,7 +45,7 @@ pub fn ask_for_offer(config: &Config) -> Result<Offer, ServiceProblem> {
         address: settings.backend.to_string(),
         problem: failed.to_string(),
     };
-    let tls = Tls::open(settings)?;
+    let tls = Tls::of_store(settings)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let own = runtime.map_err(|cause| away(cause.into()))?.block_on(async {
         let peer = Peer::User(process::uid());
