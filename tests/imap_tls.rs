@@ -14,7 +14,7 @@ use site::dovecot::Dovecot;
 use site::process::{Server, free_port, wait_for};
 use site::proxy::Reading;
 use site::store::Store as _;
-use site::tls::{Certificates, connect_from};
+use site::tls::Certificates;
 use site::{Site, password};
 use support::imap::Client;
 
@@ -168,18 +168,19 @@ fn the_store_is_told_who_asks() {
          port = {port}\n    haproxy = yes\n  }}\n}}\n"
     );
     let dovecot = Dovecot::start_with(&site, &["alice"], &extra);
-    for (backend, more, host) in [
-        (format!("inet:127.0.0.1:{port}"), "backend_proxy_protocol = true", [127, 0, 0, 41]),
-        (dovecot.imap_address(), "backend_id = true", [127, 0, 0, 42]),
+    let made = Certificates::make(&site, "one");
+    for (backend, more, address) in [
+        (format!("inet:127.0.0.1:{port}"), "backend_proxy_protocol = true", "127.0.0.41"),
+        (dovecot.imap_address(), "backend_id = true", "127.0.0.42"),
     ] {
-        let mut reading = Reading::start_with(&site, &backend, "", more);
-        let stream = connect_from(host, reading.port());
-        let mut client = Client::over(stream.try_clone().unwrap(), stream, false).unwrap();
+        let more = format!("{more}\n{}", made.settings());
+        let mut reading = Reading::start_with(&site, &backend, "", &more);
+        let (mut client, _program) = over(made.client_from(address, reading.port(), true), true);
         assert_eq!(client.command("LOGIN alice guess").status(), "NO");
-        log_in(&mut client, "alice");
+        let answer = client.command(format!("LOGIN alice \"{}\"", password("alice")));
+        assert_eq!(answer.status(), "OK", "{answer}\n{}", site.system_log());
         client.command("SELECT INBOX").good();
         client.command("LOGOUT").good();
-        let address = host.map(|part| part.to_string()).join(".");
         wait_for(
             "the store's line",
             || site.system_log(),

@@ -3,7 +3,6 @@
 use super::process::Server;
 use super::users::users;
 use super::{Site, mode, success};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
@@ -58,6 +57,16 @@ impl Certificates {
     /// A client over TLS, which believes this authority alone: with STARTTLS after a beginning in the
     /// clear, which it reads the greeting of, or TLS from the first octet on. The program ends with the value.
     pub fn client(&self, port: u16, starts_in_clear: bool) -> (UnixStream, Server) {
+        self.client_from("127.0.0.1", port, starts_in_clear)
+    }
+
+    /// The same from another address of the loopback interface.
+    pub fn client_from(
+        &self,
+        host: &str,
+        port: u16,
+        starts_in_clear: bool,
+    ) -> (UnixStream, Server) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let theirs = OwnedFd::from(theirs);
@@ -74,6 +83,7 @@ impl Certificates {
             .arg(format!("127.0.0.1:{port}"))
             .arg("-CAfile")
             .arg(&self.authority);
+        command.arg("-bind").arg(format!("{host}:0"));
         if starts_in_clear {
             command.args(["-starttls", "imap"]);
         }
@@ -82,15 +92,4 @@ impl Certificates {
         drop(command);
         (ours, server)
     }
-}
-
-/// A connection that comes from another address of the loopback interface.
-pub fn connect_from(host: [u8; 4], port: u16) -> TcpStream {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddr::from((host, 0))).unwrap();
-    connect(&socket, &SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream
 }

@@ -19,6 +19,7 @@ mod fetch;
 mod lease;
 mod metrics;
 mod offer;
+mod origin;
 mod places;
 mod reader;
 mod search;
