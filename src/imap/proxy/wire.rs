@@ -52,6 +52,11 @@ impl Wire {
         self.transport.is_tls()
     }
 
+    /// Which TLS is spoken.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.transport.tls_version()
+    }
+
     /// How long sending a piece may take.
     pub(super) fn set_sending(&mut self, patience: Duration) {
         self.sending = patience;
