@@ -180,8 +180,8 @@ pub fn at_work<S: Store, P: Program>() {
     let flagged = client.command("UID SEARCH FLAGGED SUBJECT Canary").good();
     assert_eq!(flagged.of("SEARCH").len(), 1);
     assert_eq!(String::from_utf8_lossy(flagged.of("SEARCH")[0]).split(' ').count(), 2, "{flagged}");
-    same(&look(&mut client, "Copies"), &[letters.copy.clone()]);
-    same(&look(&mut client, "Moved"), &[letters.moved.clone()]);
+    same(&look(&mut client, "Copies"), std::slice::from_ref(&letters.copy));
+    same(&look(&mut client, "Moved"), std::slice::from_ref(&letters.moved));
 
     // In the store all of it is sealed, whoever put it there, and no word is anywhere.
     for mailbox in ["INBOX", "Copies", "Moved"] {
