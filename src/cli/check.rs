@@ -57,7 +57,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("public keys", public_keys(&config))?;
     lines.line("[lmtp]", lmtp(&config))?;
     lines.line("[agent]", check_agent::agent(&config))?;
-    lines.line("[imap]", check_imap::settings(&config))?;
+    lines.line("[imap]", or_hidden(check_imap::settings(&config)))?;
     lines.line("[imap] backend", check_imap::store(&config))?;
     lines.line("[imap] logins", check_imap::logins(&config))?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {

@@ -28,6 +28,12 @@ pub(super) fn store(config: &Config) -> Result<String, Failure> {
         Err(proxy::ServiceProblem::Store { .. }) if *settings == config::Imap::default() => {
             Ok(format!("no store at {backend}, which only `nightsafe imap` needs"))
         }
+        Err(problem @ proxy::ServiceProblem::Store { .. }) if backend.is_tls => {
+            Err(Failure::from(problem).hint(
+                "start the store, with TLS there; backend_tls_ca has whom to believe, and the \
+                 certificate names the host as backend does",
+            ))
+        }
         Err(problem) => Err(problem.into()),
     }
 }

@@ -12,7 +12,7 @@ use crate::agent::client::ClientError;
 use crate::config::ConfigError;
 use crate::delivery::lmtp::ServiceProblem;
 use crate::delivery::site::SiteProblem;
-use crate::imap::proxy;
+use crate::imap::proxy::{self, TlsProblem};
 use crate::keys::SiteError;
 use crate::keys::error::{RecordError, UnlockError};
 use crate::keys::files::DirectoryError;
@@ -259,6 +259,7 @@ impl From<proxy::ServiceProblem> for Failure {
         match error {
             proxy::ServiceProblem::Site(problem) => problem.into(),
             proxy::ServiceProblem::Ring(error) => error.into(),
+            proxy::ServiceProblem::Tls(TlsProblem::Read(error)) => error.into(),
             proxy::ServiceProblem::Tls(_) => Self::config(error)
                 .hint("tls_certificate is the chain and tls_key its key, both in PEM"),
             proxy::ServiceProblem::Store { .. } => Self::config(error).hint(

@@ -1,6 +1,7 @@
 //! `[imap]`
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -136,6 +137,11 @@ impl Endpoint {
         let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
         Some(host.trim_start_matches('[').trim_end_matches(']'))
     }
+
+    /// Whether the host is named, rather than numbered.
+    pub fn is_named(&self) -> bool {
+        self.host().is_some_and(|host| host.parse::<IpAddr>().is_err())
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -157,6 +163,7 @@ mod tests {
         assert!(tls.is_tls && tls.host() == Some("::1") && tls.to_string() == "tls:[::1]:993");
         let plain: Endpoint = "inet:mail.test:143".parse().unwrap();
         assert!(!plain.is_tls && plain.host() == Some("mail.test"));
+        assert!(plain.is_named() && !tls.is_named());
         assert_eq!("unix:/run/imap".parse::<Endpoint>().unwrap().host(), None);
         assert!("tls:/run/imap".parse::<Endpoint>().is_err());
         assert!("tls:host".parse::<Endpoint>().is_err());

@@ -47,7 +47,8 @@ impl fmt::Display for BareLineFeed {
 impl std::error::Error for BareLineFeed {}
 
 impl Framer {
-    /// Looks at everything that is there so far. After [`Step::Literal`], [`Framer::skip`] goes on.
+    /// Looks at everything that is there so far. After [`Step::Literal`], [`Framer::skip`] goes on; whoever
+    /// looks again finds it again.
     ///
     /// # Errors
     /// Where a line ends with a bare LF: others may see another end there.
@@ -57,8 +58,8 @@ impl Framer {
             self.seen = bytes.len().max(self.seen);
             return Ok(Step::More);
         };
-        let end = self.seen + found + 1;
-        self.seen = end;
+        self.seen += found;
+        let end = self.seen + 1;
         let line = bytes.get(self.line..end).unwrap_or_default();
         let Some(line) = line.strip_suffix(b"\r\n") else {
             return Err(BareLineFeed { octets: end });
@@ -99,6 +100,16 @@ fn announced(line: &[u8]) -> Option<(u64, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_look_sees_the_same() {
+        let text = b"a LOGIN {5+}\r\nx y\r\n z\r\n";
+        let mut framer = Framer::default();
+        let literal = Step::Literal { head: 14, octets: 5, waits: false };
+        assert_eq!([framer.step(text), framer.step(text)], [Ok(literal); 2]);
+        framer.skip(19);
+        assert_eq!([framer.step(text), framer.step(text)], [Ok(Step::Complete(23)); 2]);
+    }
 
     #[test]
     fn lines_and_literals() {

@@ -74,6 +74,11 @@ impl Reading {
         self.signature.size
     }
 
+    /// When it was sealed, in seconds since 1970.
+    pub fn sealed_at(&self) -> u64 {
+        self.signature.sealed_at
+    }
+
     /// What has to be recovered for the summary.
     pub fn summary_keys(&self) -> Vec<Wrapped> {
         let file = self.summary.as_deref();
@@ -86,7 +91,8 @@ impl Reading {
         file.and_then(|file| age::wrapped(file).ok()).unwrap_or_default()
     }
 
-    /// Opens the summary; `None` where there is none.
+    /// Opens the summary; `None` where there is none, or where it is of a message of another size: the
+    /// body, whose size is certain, tells then.
     ///
     /// # Errors
     /// As [`super::unseal`].
@@ -94,7 +100,8 @@ impl Reading {
         let Some(file) = &self.summary else { return Ok(None) };
         let packed = age::decrypt(keys, file)?;
         let encoded = payload::unpack(packed.expose(), summary::MAX_PLAIN_BYTES)?;
-        Summary::decode(encoded.expose()).map(Some).ok_or(UnsealError::Damaged)
+        let summary = Summary::decode(encoded.expose()).ok_or(UnsealError::Damaged)?;
+        Ok((summary.size == self.signature.size).then_some(summary))
     }
 
     /// Opens the body; `None` where it was not fetched. The sealed form is given up for it.

@@ -124,6 +124,20 @@ impl Cyrus {
         self.admin().command(&format!("CREATE user/{user}"));
     }
 
+    /// Lets users do everything in a mailbox that is named as the administrator does: `user/bob/x`, or a
+    /// shared one.
+    pub fn share(&self, mailbox: &str, users: &[&str]) {
+        for user in users {
+            self.admin().command(&format!("SETACL {mailbox} {user} lrswipkxtecda"));
+        }
+    }
+
+    /// A mailbox that is nobody's own.
+    pub fn add_shared(&self, mailbox: &str, users: &[&str]) {
+        self.admin().command(&format!("CREATE {mailbox}"));
+        self.share(mailbox, users);
+    }
+
     fn admin(&self) -> Imap {
         self.login(ADMIN)
     }

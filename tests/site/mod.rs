@@ -29,6 +29,7 @@ pub mod smtp;
 pub mod socket;
 pub mod store;
 pub mod system_log;
+pub mod tls;
 pub mod unpacked;
 pub mod users;
 

@@ -14,6 +14,8 @@ use std::process::Stdio;
 /// The service, running or not.
 pub struct Proxy {
     port: u16,
+    /// Where it listens beside that, as `[imap] listen` has it.
+    also: Vec<String>,
     /// `[agent]` as the agent itself has it: both read one file on a site.
     agent: String,
     process: Option<Server>,
@@ -33,10 +35,16 @@ impl Reading {
 
     /// The same with more lines for `[agent]`, and for `[imap]` and what follows it.
     pub fn start_with(site: &Site, store: &str, agent: &str, imap: &str) -> Self {
+        Self::start_at(site, &[], store, agent, imap)
+    }
+
+    /// The same, and the proxy listens at more addresses.
+    pub fn start_at(site: &Site, also: &[&str], store: &str, agent: &str, imap: &str) -> Self {
         let allow = format!("allow = {{ {} = [\"login\"] }}\n{agent}", users().proxy.name);
-        let proxy = agent::table(site, &allow);
+        let mut proxy = Proxy::new(also, agent::table(site, &allow));
         let agent = Agent::start(site, &allow);
-        let proxy = Proxy::start(site, proxy, store, imap);
+        proxy.configure(site, store, imap);
+        proxy.up(site);
         Self { proxy, agent }
     }
 
@@ -47,21 +55,18 @@ impl Reading {
 }
 
 impl Proxy {
-    /// Starts it before the store at `backend`, as `[imap] backend` has it, with this `[agent]`.
-    pub fn start(site: &Site, agent: String, backend: &str, more: &str) -> Self {
-        let mut proxy = Self { port: free_port(), agent, process: None };
-        proxy.configure(site, backend, more);
-        proxy.up(site);
-        proxy
+    fn new(also: &[&str], agent: String) -> Self {
+        let also = also.iter().map(ToString::to_string).collect();
+        Self { port: free_port(), also, agent, process: None }
     }
 
     /// Writes the configuration anew; it is read at the next start.
     pub fn configure(&self, site: &Site, backend: &str, more: &str) {
+        let listen = [&[format!("inet:127.0.0.1:{}", self.port)], &*self.also].concat();
         let text = format!(
-            "{}\n{}\n[imap]\nlisten = [\"inet:127.0.0.1:{}\"]\nbackend = \"{backend}\"\n{more}\n",
+            "{}\n{}\n[imap]\nlisten = {listen:?}\nbackend = \"{backend}\"\n{more}\n",
             site.configuration(),
             self.agent,
-            self.port
         );
         let path = site.join("etc/imap.toml");
         fs::write(&path, text).unwrap();
@@ -102,6 +107,11 @@ impl Proxy {
     /// Its process.
     pub fn id(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
+    }
+
+    /// Has it read its configuration again.
+    pub fn reload(&self) {
+        process::signal(self.id(), Signal::HUP);
     }
 
     /// Ends it as the service manager does.

@@ -124,6 +124,20 @@ impl Client {
         Self::greeted(Box::new(stream.try_clone().ok()?), Box::new(stream))
     }
 
+    /// The same over a connection that is there already; nobody greets where somebody else has read that.
+    pub fn over<S: Read + Write + Send + 'static>(
+        reader: S,
+        writer: S,
+        is_greeted: bool,
+    ) -> Option<Self> {
+        if !is_greeted {
+            return Self::greeted(Box::new(reader), Box::new(writer));
+        }
+        let reader: Box<dyn Stream> = Box::new(reader);
+        let reader = BufReader::with_capacity(1 << 16, reader);
+        Some(Self { reader, writer: Box::new(writer), greeting: Vec::new(), commands: 0 })
+    }
+
     fn greeted(reader: Box<dyn Stream>, writer: Box<dyn Stream>) -> Option<Self> {
         let reader = BufReader::with_capacity(1 << 16, reader);
         let mut client = Self { reader, writer, greeting: Vec::new(), commands: 0 };

@@ -79,7 +79,7 @@ impl Session {
         }
         let own = self.current.site.delivery().own(&self.login);
         let own = own.map_err(|outcome| self.not_stored(&outcome))?;
-        if self.is_foreign(&append.mailbox).await? {
+        if matches!(own, Own::Sealed(_)) && self.is_foreign(&append.mailbox).await? {
             return Err(Refusal::no_code("CANNOT", OWN_ONLY).into());
         }
         let budget = Arc::clone(&self.service.budget);

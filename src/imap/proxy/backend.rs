@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -18,6 +17,7 @@ use crate::imap::response::{self, Response};
 use crate::secret::SecretBytes;
 use crate::sys::socket::{Peer, Stream};
 
+use super::origin::Origin;
 use super::tls::Tls;
 use super::transport::Transport;
 use super::wire::Wire;
@@ -50,6 +50,8 @@ pub(super) enum Failed {
     Bye(String),
     /// It does not take the password, with these words.
     Refused(String),
+    /// It takes no password at the moment, with these words.
+    Away(String),
 }
 
 impl From<io::Error> for Failed {
@@ -71,6 +73,7 @@ impl fmt::Display for Failed {
             Self::Nonsense(what) => write!(f, "it says {what}"),
             Self::Bye(text) => write!(f, "it sent the client away: {text}"),
             Self::Refused(text) => write!(f, "it does not take the password: {text}"),
+            Self::Away(text) => write!(f, "it lets nobody log in: {text}"),
         }
     }
 }
@@ -83,13 +86,13 @@ impl Backend {
     pub(super) async fn log_in(
         settings: &config::Imap,
         tls: &Tls,
-        peer: &Peer,
+        origin: &Origin,
         credentials: &Credentials,
         most: u64,
     ) -> Result<Self, Failed> {
-        let mut backend = Self::greeted(settings, tls, peer, most).await?;
+        let mut backend = Self::greeted(settings, tls, origin, most).await?;
         if settings.backend_id && backend.capabilities.has("ID") {
-            backend.tell_who(peer).await?;
+            backend.tell_who(&origin.peer).await?;
         }
         backend.authenticate(credentials).await?;
         Ok(backend)
@@ -102,11 +105,11 @@ impl Backend {
     pub(super) async fn greeted(
         settings: &config::Imap,
         tls: &Tls,
-        peer: &Peer,
+        origin: &Origin,
         most: u64,
     ) -> Result<Self, Failed> {
         let wait = Duration::from_secs(settings.backend_connect_timeout);
-        let transport = timeout(wait, connect(settings, tls, peer)).await??;
+        let transport = timeout(wait, connect(settings, tls, origin)).await??;
         let patience = Duration::from_secs(settings.backend_timeout);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut backend = Self {
@@ -192,10 +195,13 @@ impl Backend {
         }
         let mut told = None;
         let rest = self.finish(|text| told = Capabilities::find(text).or(told.take())).await?;
-        if !response::is_ok(&rest) {
-            return Err(Failed::Refused(printable(&rest)));
-        }
         let tagged = [&b"x "[..], &rest].concat();
+        if !response::is_ok(&rest) {
+            let text = printable(&rest);
+            // Nobody guessed: whoever looks for guesses must not find one.
+            let is_away = response::code(&tagged).is_some_and(is_no_guess);
+            return Err(if is_away { Failed::Away(text) } else { Failed::Refused(text) });
+        }
         match Capabilities::find(&tagged).or(told) {
             Some(told) => self.capabilities = told,
             None => self.ask_for_capabilities().await?,
@@ -389,35 +395,20 @@ impl Backend {
     }
 }
 
-async fn connect(settings: &config::Imap, tls: &Tls, peer: &Peer) -> Result<Transport, Failed> {
-    let mut stream = Stream::connect(&settings.backend.address).await?;
-    if settings.backend_proxy_protocol {
-        stream.write_all(&proxy_header(peer)).await?;
-    }
-    Ok(tls.connect(stream).await?)
+/// Codes of a login that failed through no fault of the user's (RFC 5530 §3).
+fn is_no_guess(code: &[u8]) -> bool {
+    const CODES: [&str; 6] =
+        ["UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "CONTACTADMIN", "PRIVACYREQUIRED"];
+    let name = code.split(|byte| *byte == b' ').next().unwrap_or_default();
+    CODES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// The header of the PROXY protocol, version 2 (HAProxy's `proxy-protocol.txt`, §2.2). The ports, and the
-/// proxy's own side, are not told.
-fn proxy_header(peer: &Peer) -> Vec<u8> {
-    let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
-    match peer {
-        // LOCAL: the connection is the proxy's own.
-        Peer::User(_) => header.extend_from_slice(&[0x20, 0, 0, 0]),
-        Peer::Host(IpAddr::V4(host)) => {
-            header.extend_from_slice(&[0x21, 0x11, 0, 12]);
-            header.extend_from_slice(&host.octets());
-            header.extend_from_slice(&Ipv4Addr::LOCALHOST.octets());
-            header.extend_from_slice(&[0; 4]);
-        }
-        Peer::Host(IpAddr::V6(host)) => {
-            header.extend_from_slice(&[0x21, 0x21, 0, 36]);
-            header.extend_from_slice(&host.octets());
-            header.extend_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
-            header.extend_from_slice(&[0; 4]);
-        }
+async fn connect(settings: &config::Imap, tls: &Tls, origin: &Origin) -> Result<Transport, Failed> {
+    let mut stream = Stream::connect(&settings.backend.address).await?;
+    if settings.backend_proxy_protocol {
+        stream.write_all(&origin.header()).await?;
     }
-    header
+    Ok(tls.connect(stream).await?)
 }
 
 /// What a server says, on one line.

@@ -85,7 +85,7 @@ impl Batch {
     /// Opens all of it, in threads that may take their time.
     ///
     /// # Errors
-    /// Where the lease is lost.
+    /// Where the lease is lost, or a message cannot be opened now that can be later.
     pub(super) async fn open(
         self,
         fetch: Arc<Fetch>,
@@ -114,7 +114,7 @@ impl Batch {
         let showing = spawn_blocking(move || {
             Showing::new(&fetch, reader.as_deref(), depth, &recovered, &again).all(&entries, looked)
         });
-        showing.await.map_err(|_| panicked())
+        showing.await.map_err(|_| panicked())?
     }
 }
 

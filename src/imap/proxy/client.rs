@@ -256,6 +256,11 @@ impl Client {
                 Ok(Step::More) if self.wire.waiting().len() <= MAX_COMMAND_BYTES => {
                     self.wire.fill_in_time().await?;
                 }
+                Ok(Step::Literal { head, waits: true, .. }) => {
+                    // It will not be asked for.
+                    self.wire.take(head);
+                    return Ok(());
+                }
                 Ok(Step::Literal { head, octets, waits: false }) => {
                     self.wire.take(head);
                     self.skip(octets).await?;

@@ -22,6 +22,7 @@ use super::backend::{Backend, Failed};
 use super::client::{Asked, Client, End, MAX_COMMAND_BYTES, Refused};
 use super::lease::Keys;
 use super::metrics::Login;
+use super::origin::Origin;
 use super::session::Session;
 use super::transport::Transport;
 use super::wire::Wire;
@@ -274,8 +275,9 @@ impl Connection {
         let user = credentials.user.as_str();
         let settings: &config::Imap = &self.current.settings;
         let most = self.current.max_message_bytes;
+        let origin = Origin { peer: self.peer.clone(), tls: self.client.wire.tls_version() };
         let logged_in =
-            Backend::log_in(settings, &self.current.tls, &self.peer, credentials, most).await;
+            Backend::log_in(settings, &self.current.tls, &origin, credentials, most).await;
         let backend = match logged_in {
             Ok(backend) => backend,
             Err(Failed::Refused(_)) => {

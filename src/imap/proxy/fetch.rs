@@ -95,6 +95,7 @@ impl Session {
             ring: Arc::clone(&self.current.ring),
             names: Arc::clone(&held.names),
             lease: Arc::clone(&held.lease),
+            since: held.since,
             manner: self.backend.manner(),
             service: Arc::clone(&self.service),
             place: self.place(),

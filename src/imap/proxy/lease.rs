@@ -18,6 +18,7 @@ use crate::config;
 use crate::imap::login::Credentials;
 use crate::secret::SecretBytes;
 use crate::sys::accounts;
+use crate::sys::clock;
 use crate::sys::process;
 use crate::sys::socket::{Address, Peer, Stream};
 use crate::user::User;
@@ -58,6 +59,8 @@ pub(super) enum Keys {
 pub(super) struct Held {
     /// One question at a time.
     pub(super) lease: Arc<Mutex<Lease>>,
+    /// When the agent gave them, in seconds since 1970.
+    pub(super) since: u64,
     /// Every name the user has had: mail may be signed for any of them.
     pub(super) names: Arc<[User]>,
     /// What the user is to be told.
@@ -113,6 +116,7 @@ impl Keys {
     }
 
     async fn ask(at: &AgentAddress, user: &str, request: &Request<'_>) -> Self {
+        let since = clock::now();
         let asked = async {
             let mut stream = connect(at).await?;
             let reply = exchange(&mut stream, request).await?;
@@ -120,13 +124,13 @@ impl Keys {
         };
         let (stream, reply) = match asked.await {
             Ok(asked) => asked,
-            Err(silence) => return Self::Away(silence.to_string()),
+            Err(silence) => return Self::Away(format!("{silence}; log in again in a while")),
         };
         match reply {
             Reply::Unlocked { names, notices } => {
                 let names = names.iter().filter_map(|name| User::parse(name).ok()).collect();
                 let lease = Arc::new(Mutex::new(Lease { stream, user: user.to_owned() }));
-                Self::Held(Held { lease, names, notices })
+                Self::Held(Held { lease, since, names, notices })
             }
             Reply::NoKeys => Self::None,
             Reply::Diverged => Self::Away(

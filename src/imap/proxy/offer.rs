@@ -9,6 +9,7 @@ use crate::sys::socket::Peer;
 
 use super::ServiceProblem;
 use super::backend::{Backend, Failed};
+use super::origin::Origin;
 use super::tls::Tls;
 
 /// What a store said of itself.
@@ -45,11 +46,11 @@ pub fn ask_for_offer(config: &Config) -> Result<Offer, ServiceProblem> {
         address: settings.backend.to_string(),
         problem: failed.to_string(),
     };
-    let tls = Tls::open(settings)?;
+    let tls = Tls::of_store(settings)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build();
     let own = runtime.map_err(|cause| away(cause.into()))?.block_on(async {
-        let peer = Peer::User(process::uid());
-        let mut backend = Backend::greeted(settings, &tls, &peer, most).await?;
+        let origin = Origin { peer: Peer::User(process::uid()), tls: None };
+        let mut backend = Backend::greeted(settings, &tls, &origin, most).await?;
         let own = std::mem::take(&mut backend.capabilities);
         backend.leave().await;
         Ok(own)

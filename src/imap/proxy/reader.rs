@@ -16,13 +16,15 @@ use super::Service;
 use super::cache::Place;
 use super::client::End;
 use super::lease::Lease;
-use super::session::LOCKED;
+use super::session::{CHANGED, LOCKED};
 
 /// A user whose keys are there.
 pub(super) struct Reader {
     pub(super) ring: Arc<Ring>,
     pub(super) names: Arc<[User]>,
     pub(super) lease: Arc<Mutex<Lease>>,
+    /// When the agent gave the keys, in seconds since 1970.
+    pub(super) since: u64,
     pub(super) manner: Manner,
     pub(super) service: Arc<Service>,
     /// What is kept of the mailbox.
@@ -40,6 +42,20 @@ impl Reader {
         }
         let keys = self.lease.lock().await.recover(stanzas).await;
         Ok(Recovered::new(stanzas, &keys.map_err(|_| End::Bye(LOCKED))?))
+    }
+
+    /// Whether what could not be opened never will be, so that it is shown as it is stored: a client keeps
+    /// that for ever.
+    ///
+    /// # Errors
+    /// Where it was sealed after the agent gave the keys, and to others: those of the next login. Where there
+    /// is no memory.
+    pub(super) fn is_for_good(&self, error: &UnsealError, sealed_at: u64) -> Result<(), End> {
+        match error {
+            UnsealError::OtherKey if sealed_at >= self.since => Err(End::Bye(CHANGED)),
+            UnsealError::OutOfMemory => Err(End::Bye("out of memory")),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the fields of a stored message; `None` where it is not sealed, and an error where it is and can

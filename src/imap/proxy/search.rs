@@ -304,14 +304,14 @@ impl Asked {
         let finding = spawn_blocking(move || {
             let mut found = Found::default();
             for message in looked {
-                asked.find(message, &recovered, &mut found);
+                asked.find(message, &recovered, &mut found)?;
             }
             if let Some(place) = &asked.reader.place {
                 place.learn(std::mem::take(&mut found.learned));
             }
-            found
+            Ok(found)
         });
-        finding.await.map_err(|_| panicked())
+        finding.await.map_err(|_| panicked())?
     }
 
     fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Vec<u8>) {
@@ -330,19 +330,24 @@ impl Asked {
         (all, stanzas)
     }
 
-    fn find(&self, message: Looked, recovered: &Recovered, found: &mut Found) {
+    fn find(&self, message: Looked, recovered: &Recovered, found: &mut Found) -> Result<(), End> {
         let Looked { number, modseq, uid, reading } = message;
         let hit = Hit { number, modseq };
         let Some(mut reading) = reading else {
             found.plain.push(hit);
-            return;
+            return Ok(());
         };
+        let sealed_at = reading.sealed_at();
         let keys = std::slice::from_ref(recovered);
         let evaluate = |mail: &Mail<'_>| self.program.evaluate(number, &self.leaves, mail);
         let truth = if reading.has_body() {
             match reading.open_message(keys) {
                 Ok(Some(message)) => evaluate(&Mail::opened(message.expose())),
-                Ok(None) | Err(_) => return found.plain.push(hit),
+                Ok(None) => Truth::Unknown,
+                Err(error) => {
+                    self.reader.is_for_good(&error, sealed_at)?;
+                    Truth::Unknown
+                }
             }
         } else {
             match reading.open_summary(keys) {
@@ -352,7 +357,11 @@ impl Asked {
                     truth
                 }
                 Ok(None) => Truth::Unknown,
-                Err(_) => return found.plain.push(hit),
+                Err(error) => {
+                    self.reader.is_for_good(&error, sealed_at)?;
+                    found.plain.push(hit);
+                    return Ok(());
+                }
             }
         };
         match truth {
@@ -362,6 +371,7 @@ impl Asked {
             // Its body is not what was signed.
             Truth::Unknown => found.plain.push(hit),
         }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::delivery::own::Own;
 use crate::imap::capability::Capabilities;
 use crate::imap::command::{self, ClientCommand};
 use crate::imap::refusal::Refusal;
@@ -24,6 +25,8 @@ use super::{Current, Service};
 pub(super) const FLUSH_BYTES: usize = 64 * 1024;
 /// The lease was lost.
 pub(super) const LOCKED: &str = "your keys were locked; log in again";
+/// There are other keys than those of the login.
+pub(super) const CHANGED: &str = "your keys have changed; log in again";
 
 /// A session.
 pub(super) struct Session {
@@ -84,13 +87,13 @@ impl Session {
     /// Serves the client until one of the three hangs up.
     pub(super) async fn run(mut self) {
         let patience = Duration::from_secs(self.current.settings.backend_timeout);
-        self.client.wire.set_patience(patience);
+        self.client.wire.set_sending(patience);
         let end = loop {
             if let Err(end) = self.turn().await {
                 break end;
             }
         };
-        if let (End::Bye(LOCKED), Some(entered)) = (&end, &self.entered) {
+        if let (End::Bye(LOCKED | CHANGED), Some(entered)) = (&end, &self.entered) {
             entered.forget();
         }
         say_bye(&mut self.client, end, &self.login).await;
@@ -265,7 +268,15 @@ impl Session {
 
     /// Sees to it that sealed mail can be opened, where the user has any.
     pub(super) async fn need_keys(&mut self) -> Result<(), Refusal> {
-        let Keys::Away(_) = &self.keys else { return Ok(()) };
+        match &self.keys {
+            Keys::Held(_) => return Ok(()),
+            // He may have got some since he logged in, and sealed mail with them.
+            Keys::None => match self.current.site.delivery().own(&self.login) {
+                Ok(Own::Sealed(_)) => self.keys = Keys::Away(ENROLLED.into()),
+                Ok(Own::Passed) | Err(_) => return Ok(()),
+            },
+            Keys::Away(_) => {}
+        }
         // Another session may have unlocked them.
         match Keys::lease(&self.current.agent, &self.login).await {
             Keys::Held(held) => self.keys = Keys::Held(held),
@@ -399,5 +410,7 @@ impl Session {
     }
 }
 
+/// There were no keys at the login, and now there are.
+const ENROLLED: &str = "your mail is sealed now; log in again";
 /// Sealed mail has one reader.
 pub(super) const OWN_ONLY: &str = "sealed mail can only lie in its owner's mailboxes";

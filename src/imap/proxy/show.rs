@@ -11,6 +11,7 @@ use crate::secret::SecretBytes;
 
 use super::batch::{Again, Entry, Held, Looked, without_line_end};
 use super::cache::{Known, Opened};
+use super::client::End;
 use super::metrics::Shown;
 use super::reader::Reader;
 
@@ -56,11 +57,14 @@ impl<'a> Showing<'a> {
     }
 
     /// Shows all of them, and keeps what was found out.
-    pub(super) fn all(mut self, entries: &[Entry], looked: Vec<Looked>) -> Done {
+    ///
+    /// # Errors
+    /// Where a message cannot be opened now that can be later.
+    pub(super) fn all(mut self, entries: &[Entry], looked: Vec<Looked>) -> Result<Done, End> {
         for (entry, looked) in entries.iter().zip(looked) {
             match entry {
                 Entry::Passed(bytes) => self.done.shown.extend_from_slice(bytes),
-                Entry::Fetched(response) => self.one(response, looked),
+                Entry::Fetched(response) => self.one(response, looked)?,
             }
         }
         if let Some(reader) = self.reader {
@@ -75,12 +79,13 @@ impl<'a> Showing<'a> {
                 }
             }
         }
-        self.done
+        Ok(self.done)
     }
 
-    fn one(&mut self, response: &[u8], looked: Looked) {
+    fn one(&mut self, response: &[u8], looked: Looked) -> Result<(), End> {
         let Some(mut answer) = self.fetch.read(without_line_end(response), self.depth) else {
-            return self.done.shown.extend_from_slice(response);
+            self.done.shown.extend_from_slice(response);
+            return Ok(());
         };
         let before = self.again.get(&self.fetch.number(&answer));
         if let Some(held) = before {
@@ -90,13 +95,21 @@ impl<'a> Showing<'a> {
         let is_again = before.is_some();
         let found = match looked {
             Looked::Sealed(mut reading) => {
-                open(&mut reading, self.recovered, self.fetch.is_only_whole())
+                let found = open(&mut reading, self.recovered, self.fetch.is_only_whole());
+                if let (Err(error), Some(reader)) = (&found, self.reader) {
+                    reader.is_for_good(error, reading.sealed_at())?;
+                }
+                found
             }
             Looked::Known(Known::Sealed(summary)) => Ok((Some(summary), None)),
             Looked::Opened(Opened { summary, message }) => Ok((Some(summary), Some(message))),
-            Looked::Unknown => return self.hold(&answer, self.fetch.depth()),
+            Looked::Unknown => {
+                self.hold(&answer, self.fetch.depth());
+                return Ok(());
+            }
             Looked::Stored | Looked::Known(Known::Stored) => {
-                return self.as_stored(&answer, is_again, Shown::Plain);
+                self.as_stored(&answer, is_again, Shown::Plain);
+                return Ok(());
             }
         };
         match found.map(|found| self.opened(&answer, found)) {
@@ -105,6 +118,7 @@ impl<'a> Showing<'a> {
             Ok(None) if self.depth < Depth::Body => self.hold(&answer, Depth::Body),
             Ok(None) | Err(_) => self.as_stored(&answer, is_again, Shown::AsStored),
         }
+        Ok(())
     }
 
     /// Shows a message that was opened; `None` where what was opened of it does not do.

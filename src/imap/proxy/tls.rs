@@ -45,8 +45,16 @@ impl Tls {
             return Err(TlsProblem::NoCertificate);
         }
         let acceptor = has_certificate.then(|| acceptor(settings)).transpose()?;
+        Ok(Self { acceptor, ..Self::of_store(settings)? })
+    }
+
+    /// Reads what it takes to ask the store, and no more.
+    ///
+    /// # Errors
+    /// As [`Tls::open`].
+    pub(super) fn of_store(settings: &config::Imap) -> Result<Self, TlsProblem> {
         let store = settings.backend.is_tls.then(|| store(settings)).transpose()?;
-        Ok(Self { acceptor, store })
+        Ok(Self { acceptor: None, store })
     }
 
     /// Whether a client can begin TLS.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
+use tokio_rustls::rustls::ProtocolVersion;
 
 use crate::sys::socket::Stream;
 
@@ -29,6 +30,15 @@ impl Transport {
     /// Whether it is TLS.
     pub(super) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Which TLS it is, as OpenSSL names it.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else { return None };
+        match stream.get_ref().1.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            _ => Some("TLSv1.3"),
+        }
     }
 }
 

@@ -22,13 +22,23 @@ pub(super) struct Wire {
     /// How much of the input was understood.
     start: usize,
     framer: Framer,
+    /// How long the next piece of what has begun may take to come.
     patience: Duration,
+    /// How long sending a piece may take.
+    sending: Duration,
 }
 
 impl Wire {
-    /// Nothing was read yet. To send a piece may take as long as `patience`.
+    /// Nothing was read yet. Each piece may take as long as `patience`.
     pub(super) fn new(transport: Transport, patience: Duration) -> Self {
-        Self { transport, input: Vec::new(), start: 0, framer: Framer::default(), patience }
+        Self {
+            transport,
+            input: Vec::new(),
+            start: 0,
+            framer: Framer::default(),
+            patience,
+            sending: patience,
+        }
     }
 
     /// The connection itself, where nothing waits that was read of it: what a client said before TLS
@@ -42,9 +52,14 @@ impl Wire {
         self.transport.is_tls()
     }
 
+    /// Which TLS is spoken.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.transport.tls_version()
+    }
+
     /// How long sending a piece may take.
-    pub(super) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub(super) fn set_sending(&mut self, patience: Duration) {
+        self.sending = patience;
     }
 
     /// What waits to be understood.
@@ -146,9 +161,9 @@ impl Wire {
     /// What the kernel or TLS say, and where the other side takes nothing for too long.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         for piece in bytes.chunks(MANY_BYTES) {
-            timeout(self.patience, self.transport.write_all(piece)).await??;
+            timeout(self.sending, self.transport.write_all(piece)).await??;
         }
-        timeout(self.patience, self.transport.flush()).await?
+        timeout(self.sending, self.transport.flush()).await?
     }
 
     /// Hangs up, in the way that TLS wants it.
