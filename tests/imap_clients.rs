@@ -11,6 +11,7 @@ use clients::imaplib::Imaplib;
 use clients::mbsync::Mbsync;
 use clients::mutt::Mutt;
 use clients::offlineimap::OfflineImap;
+use clients::thunderbird::Thunderbird;
 use site::cyrus::Cyrus;
 use site::dovecot::Dovecot;
 
@@ -62,4 +63,14 @@ fn mutt_before_cyrus() {
 #[test]
 fn mutt_before_dovecot() {
     at_work::<Dovecot, Mutt>();
+}
+
+#[test]
+fn thunderbird_before_cyrus() {
+    at_work::<Cyrus, Thunderbird>();
+}
+
+#[test]
+fn thunderbird_before_dovecot() {
+    at_work::<Dovecot, Thunderbird>();
 }

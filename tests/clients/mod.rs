@@ -6,6 +6,7 @@ pub mod imaplib;
 pub mod mbsync;
 pub mod mutt;
 pub mod offlineimap;
+pub mod thunderbird;
 
 use crate::seal_support::mail::{self, to_lf};
 use crate::site::canary::Canaries;
