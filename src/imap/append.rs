@@ -42,7 +42,9 @@ pub fn parse(command: &[u8]) -> Result<Option<Append<'_>>, Refusal> {
     }
     let arguments = arguments.get(..arguments.len() - at.rest().len()).ok_or(Malformed)?;
     if is_announcement(at.rest()) {
-        return Ok(Some(Append { mailbox, arguments: arguments.trim_ascii_end() }));
+        // A mailbox that is a literal may end with a space of its own.
+        let arguments = arguments.strip_suffix(b" ").ok_or(Malformed)?;
+        return Ok(Some(Append { mailbox, arguments }));
     }
     Err(Refusal::bad("APPEND takes one message, as a literal"))
 }
