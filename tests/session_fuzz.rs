@@ -75,5 +75,5 @@ fn what_the_store_says() {
     assert!(seeds.iter().filter(|seed| responses::check(seed)).count() >= 3);
     let mut numbers = Numbers(8);
     let answers = (0..60_000).filter(|_| responses::check(&changed(&seeds, &mut numbers))).count();
-    assert!(answers > 3_000, "few of them are answers: {answers}");
+    assert!(answers > 2_000, "few of them are answers: {answers}");
 }
