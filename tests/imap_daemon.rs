@@ -185,7 +185,7 @@ fn sighup_brings_another_configuration() {
     for broken in [
         "nonsense = 1",
         "tls_certificate = \"/nonexistent/chain\"",
-        "memory_bytes = 1000",
+        "[delivery]\nmax_message_bytes = 1000000000000",
         "[delivery",
     ] {
         reload(&reading, broken, line);

@@ -31,18 +31,22 @@ pub fn parse(command: &[u8]) -> Result<Option<Append<'_>>, Refusal> {
         return Ok(None);
     }
     let mailbox = at.astring()?;
+    // A mailbox that is a literal may end with a space of its own: what follows it is left out by place.
+    let mut rest = at.rest().len();
     at.space()?;
     if at.peek() == Some(b'(') {
         at.value()?;
+        rest = at.rest().len();
         at.space()?;
     }
     if at.peek() == Some(b'"') {
         at.string()?;
+        rest = at.rest().len();
         at.space()?;
     }
-    let arguments = arguments.get(..arguments.len() - at.rest().len()).ok_or(Malformed)?;
     if is_announcement(at.rest()) {
-        return Ok(Some(Append { mailbox, arguments: arguments.trim_ascii_end() }));
+        let arguments = arguments.get(..arguments.len() - rest).ok_or(Malformed)?;
+        return Ok(Some(Append { mailbox, arguments }));
     }
     Err(Refusal::bad("APPEND takes one message, as a literal"))
 }
@@ -82,6 +86,8 @@ mod tests {
         assert_eq!(parse(b"APPEND {5}\r\n").unwrap(), None);
         let named = parse(b"append {5}\r\nINBOX {3}\r\n").unwrap().unwrap();
         assert_eq!((&*named.mailbox, named.arguments), (&b"INBOX"[..], &b"{5}\r\nINBOX"[..]));
+        let spaced = parse(b"APPEND {2+}\r\nx   {3}\r\n").unwrap().unwrap();
+        assert_eq!((&*spaced.mailbox, spaced.arguments), (&b"x "[..], &b"{2+}\r\nx "[..]));
     }
 
     #[test]

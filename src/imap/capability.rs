@@ -88,8 +88,10 @@ impl Capabilities {
         told.extend(
             HONOURED.iter().filter(|name| self.honours(name)).map(|name| (*name).to_owned()),
         );
-        let with_value =
-            |own: &&String| HONOURED_WITH_VALUE.iter().any(|name| own.starts_with(name));
+        let with_value = |own: &&String| {
+            HONOURED_WITH_VALUE.iter().any(|name| own.starts_with(name))
+                && own.bytes().all(|byte| byte.is_ascii_graphic())
+        };
         told.extend(self.0.iter().filter(with_value).cloned());
         told.push(format!("APPENDLIMIT={append}"));
         told.join(" ")

@@ -1,0 +1,9 @@
+//! What the store says, up to what the client is told of it.
+#![no_main]
+
+#[path = "../checks/responses.rs"]
+mod responses;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    responses::check(input);
+});
