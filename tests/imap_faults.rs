@@ -30,7 +30,7 @@ fn has(octets: &[u8], word: &str) -> bool {
 /// The session ends with BYE and these words, after whole responses only; they are given back.
 #[track_caller]
 fn bye(client: &mut Client, words: &str) -> Vec<Response> {
-    let mut responses = client.to_end();
+    let mut responses = client.until_end();
     let last = responses.pop().expect("a word of farewell");
     let text = String::from_utf8_lossy(&last);
     assert!(text.starts_with("* BYE ") && text.contains(words), "{text}");

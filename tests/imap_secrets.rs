@@ -158,7 +158,7 @@ fn locked_means_forgotten() {
     let mut client = work(reading.port(), &canaries);
     assert_eq!(words(&canaries, &dump(reading.proxy.id())), PLACES);
     reading.agent.lock(&site, USER);
-    client.to_end();
+    client.until_end();
     let left = || words(&canaries, &dump(reading.proxy.id()));
     wait_for("the proxy to forget", || format!("{:?}", left()), || left().is_empty().then_some(()));
 }

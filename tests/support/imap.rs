@@ -207,7 +207,7 @@ impl Client {
 
     /// Reads until the server hangs up. Half a response is none.
     #[track_caller]
-    pub fn to_end(&mut self) -> Vec<Response> {
+    pub fn until_end(&mut self) -> Vec<Response> {
         let mut responses = Vec::new();
         while !self.reader.fill_buf().expect("an end in good order").is_empty() {
             responses.push(self.read().expect("a whole response"));
