@@ -13,12 +13,18 @@
 //! cli::lmtp    → delivery::lmtp ┘
 //! ```
 //!
-//! A message's way out, from the mail store to its owner:
+//! A message's way out, from the mail store to its owner, on the command line and through a mail client:
 //!
 //! ```text
 //! cli::unseal → seal::Outer → seal::Ring ┬→ lifecycle::unlock ──────────────────────────┬→ seal::unseal → age → standard output
 //!                                        └→ agent::identity → agent::client ⇄ agent::vault ┘
+//!
+//! client → imap::proxy::connection → session → fetch ┬→ backend (the store) → imap::fetch → batch → seal::Reading ─┬→ show → imap::view → client
+//!                                              search ┘                                     ↓                      │   search → client
+//!                                                                    lease ⇄ agent → agent::identity::Recovered ───┘
 //! ```
+//!
+//! And what a client stores himself: `imap::proxy::append → delivery::own → seal::Draft → backend`.
 //!
 //! A key's way, from a password to the private key and back to rest:
 //!

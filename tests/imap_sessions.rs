@@ -129,6 +129,8 @@ fn at_once<S: Store>() {
     for (uid, seen) in first.seen.iter().chain(&second.seen) {
         assert!(sent[uid] == *seen, "{uid}: {}", seen.escape_ascii());
     }
+    // What the other one did last.
+    first.run("NOOP");
     let answer = first.run("UID FETCH 1:* BODY.PEEK[]");
     assert_eq!(answer.of("FETCH").len(), 20);
     assert_eq!(store.inbox(USER).len(), 20);

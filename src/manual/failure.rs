@@ -36,6 +36,15 @@
 //! * **The agent is dead, stands still, or somebody else is at its socket.** Delivery has no use for it.
 //!   Logins go on, bounded in time, and say that sealed mail stays sealed. A restarted agent holds nobody's
 //!   keys: everybody logs in again.
+//! * **The agent is away when a mail client logs in, or the keys are diverged.** The client is logged in and
+//!   sees its mailboxes; to open one says NO [UNAVAILABLE], with the reason as an ALERT. Content is never
+//!   answered with the outer message meanwhile: clients keep what they see under a number for ever.
+//! * **The keys go while a client reads.** Its connection ends with BYE, and what was opened is wiped.
+//! * **The store goes while a client reads.** The connection ends with BYE: half an answer is none.
+//! * **A client stores a message and nothing can be sealed.** It is refused, not stored in the clear; so is
+//!   what is to go into a mailbox that others read.
+//! * **A client is gone in the middle of a message.** Nothing of it was sent to the store.
+//! * **A message is damaged, unsigned or somebody else's.** It is shown as it is stored.
 //! * **A reader is killed.** Its lease was its connection, which the kernel closes.
 //! * **The agent is killed in a password change.** What was staged is lost with it, and in the record: both
 //!   passwords unlock until a confirmed login settles it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::log;
 use crate::sys::socket::{Listener, Peer, Stream};
@@ -44,4 +44,21 @@ where
         while served.try_join_next().is_some() {}
     }
     served
+}
+
+/// What all listeners of a daemon serve, each in a task of its own.
+pub type Accepting = JoinSet<JoinSet<()>>;
+
+/// Waits until nobody is accepted any more, and then for those who are still being served: as long as
+/// `patience` says then. Whether all of them are done.
+pub async fn finish(mut accepting: Accepting, patience: impl FnOnce() -> Duration) -> bool {
+    let mut connections = JoinSet::new();
+    while let Some(served) = accepting.join_next().await {
+        connections.spawn(async move {
+            let mut served = served.unwrap_or_default();
+            while served.join_next().await.is_some() {}
+        });
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    timeout(patience(), all).await.is_ok()
 }

@@ -14,7 +14,7 @@ use std::io;
 
 use crate::sys::socket::{Address, Listener};
 
-pub use accept::accept;
+pub use accept::{Accepting, accept, finish};
 pub use exposition::expose;
 pub use signals::{Signal, Signals, tell_ready, tell_reloading, tell_stopping};
 

@@ -139,9 +139,12 @@ impl Crypt {
     }
 }
 
+/// Somebody else's encryption: his name, and a client who is logged in.
+type Peer<'a> = (&'a str, Box<dyn Fn() -> Client + 'a>);
+
 fn bench(name: &str, bench: &Bench, crypt: Option<&Crypt>) {
     let whole = "UID FETCH 1:* (UID FLAGS BODY.PEEK[])";
-    let mut peers: Vec<(&str, Box<dyn Fn() -> Client + '_>)> = Vec::new();
+    let mut peers: Vec<Peer<'_>> = Vec::new();
     if let Some(crypt) = crypt {
         peers.push(("mail_crypt", Box::new(|| crypt.client())));
     }
@@ -176,7 +179,7 @@ fn compare(
     mailbox: &str,
     command: &str,
     cold: bool,
-    peers: &[(&str, Box<dyn Fn() -> Client + '_>)],
+    peers: &[Peer<'_>],
 ) {
     let (mut direct, mut through, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     let mut others: Vec<Vec<f64>> = peers.iter().map(|_| Vec::new()).collect();

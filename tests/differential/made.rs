@@ -52,10 +52,10 @@ fn header(index: usize) -> String {
         person(0),
         person(1),
     );
-    if index % 2 == 0 {
+    if index.is_multiple_of(2) {
         let _ = write!(text, "Cc: {},\r\n {}\r\n", person(2), person(3));
     }
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         let _ = write!(text, "Sender: {}\r\nReply-To: {}\r\n", person(4), person(5));
     }
     if index % 4 == 1 {

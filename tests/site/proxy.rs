@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// The service, running or not.
 pub struct Proxy {
@@ -75,6 +75,13 @@ impl Proxy {
 
     /// Starts it, again after [`Proxy::stop`] or [`Proxy::kill`].
     pub fn up(&mut self, site: &Site) {
+        let mut command = self.command(site);
+        command.stdin(Stdio::null());
+        self.up_by(site, &mut command);
+    }
+
+    /// What runs it, as its own user.
+    pub fn command(&self, site: &Site) -> Command {
         let user = users();
         let mut command = site.command("setpriv");
         command
@@ -86,9 +93,13 @@ impl Proxy {
             .arg("--config")
             .arg(site.join("etc/imap.toml"))
             .arg("imap")
-            .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let mut process = Server::start(&mut command);
+        command
+    }
+
+    /// Starts it by another command, which ends as [`Proxy::command`] does.
+    pub fn up_by(&mut self, site: &Site, command: &mut Command) {
+        let mut process = Server::start(command);
         wait_for(
             "the proxy to greet",
             || site.system_log(),

@@ -1,14 +1,14 @@
 //! What the proxy counts, in Prometheus' text form. No user and no address is named.
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// What came of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Login {
     /// The keys are there.
     Unlocked,
@@ -22,13 +22,31 @@ pub(super) enum Login {
     StoreAway,
 }
 
+impl Login {
+    const ALL: [Self; 5] =
+        [Self::Unlocked, Self::NoKeys, Self::KeysAway, Self::Refused, Self::StoreAway];
+}
+
+impl EncodeLabelValue for Login {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let name = match self {
+            Self::Unlocked => "unlocked",
+            Self::NoKeys => "no_keys",
+            Self::KeysAway => "keys_away",
+            Self::Refused => "refused",
+            Self::StoreAway => "store_away",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoginLabel {
     result: Login,
 }
 
 /// What became of a message that was fetched or searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Shown {
     /// As it was sealed: opened.
     Opened,
@@ -41,6 +59,17 @@ pub(super) enum Shown {
 impl Shown {
     /// All of them, in the order of their numbers.
     pub(super) const ALL: [Self; 3] = [Self::Opened, Self::Plain, Self::AsStored];
+}
+
+impl EncodeLabelValue for Shown {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let name = match self {
+            Self::Opened => "opened",
+            Self::Plain => "plain",
+            Self::AsStored => "as_stored",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,7 +107,16 @@ impl Default for Metrics {
         registry.register("connections", "Clients that are connected", connections.clone());
         let cached = Gauge::default();
         registry.register("cached_bytes", "Memory for what was opened", cached.clone());
-        Self { registry, logins, shown, appended, refused_connections, connections, cached }
+        let metrics =
+            Self { registry, logins, shown, appended, refused_connections, connections, cached };
+        // A series that is missing and one that is zero are not the same to an alert.
+        for result in Login::ALL {
+            drop(metrics.logins.get_or_create(&LoginLabel { result }));
+        }
+        for form in Shown::ALL {
+            metrics.shown(form, 0);
+        }
+        metrics
     }
 }
 

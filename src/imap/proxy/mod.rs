@@ -34,16 +34,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config};
 use crate::delivery::site::{Site, SiteProblem};
 use crate::log;
 use crate::seal::{Ring, SiteKeyError};
-use crate::service;
 use crate::service::clients::{Clients, Limits};
 use crate::service::memory::Budget;
+use crate::service::{self, Accepting};
 use crate::sys::socket::{Listener, Peer, Stream};
 
 use cache::Cache;
@@ -124,7 +123,7 @@ impl Service {
     /// Serves the clients of all `listeners` until `stop` says so; then they are told, and what is in flight
     /// is finished within the time that the configuration gives it.
     pub async fn serve(self: &Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
-        let mut accepting = JoinSet::new();
+        let mut accepting = Accepting::new();
         for listener in listeners {
             let is_tls = self.is_tls(&listener);
             let (proxy, stopping) = (Arc::clone(self), stop.clone());
@@ -132,16 +131,8 @@ impl Service {
             accepting.spawn(service::accept(listener, stop.clone(), begin));
         }
         let sweeping = tokio::spawn(sweep(Arc::clone(&self.cache)));
-        let mut connections = JoinSet::new();
-        while let Some(served) = accepting.join_next().await {
-            connections.spawn(async move {
-                let mut served = served.unwrap_or_default();
-                while served.join_next().await.is_some() {}
-            });
-        }
-        let patience = Duration::from_secs(self.current().settings.stop_timeout);
-        let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(patience, all).await.is_err() {
+        let patience = || Duration::from_secs(self.current().settings.stop_timeout);
+        if !service::finish(accepting, patience).await {
             log::stopped_short("imap", self.clients.count());
         }
         sweeping.abort();
