@@ -9,7 +9,6 @@ mod support;
 use differential::allowed::{ALLOWED, Kind, left_over};
 use differential::compare::{Pair, Side};
 use differential::corpus::{self, Letter};
-use differential::tokens::{Token, parse};
 use differential::{odd, script, searches};
 use site::cyrus::Cyrus;
 use site::dovecot::Dovecot;
@@ -17,6 +16,7 @@ use site::proxy::Reading;
 use site::store::Store;
 use site::{Site, password};
 use support::imap::{Answer, Client};
+use support::tokens::{Token, parse};
 
 fn side(port: u16, user: &'static str) -> Side {
     Side { client: Client::login(port, user, &password(user)), user }

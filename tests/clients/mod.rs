@@ -17,6 +17,7 @@ use crate::support::imap::Client;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice::from_ref;
 
 /// Whose mailbox it is.
 pub const USER: &str = "alice";
@@ -181,8 +182,8 @@ pub fn at_work<S: Store, P: Program>() {
     let flagged = client.command("UID SEARCH FLAGGED SUBJECT Canary").good();
     assert_eq!(flagged.of("SEARCH").len(), 1);
     assert_eq!(String::from_utf8_lossy(flagged.of("SEARCH")[0]).split(' ').count(), 2, "{flagged}");
-    same(&look(&mut client, "Copies"), std::slice::from_ref(&letters.copy));
-    same(&look(&mut client, "Moved"), std::slice::from_ref(&letters.moved));
+    same(&look(&mut client, "Copies"), from_ref(&letters.copy));
+    same(&look(&mut client, "Moved"), from_ref(&letters.moved));
 
     // In the store all of it is sealed, whoever put it there, and no word is anywhere.
     for mailbox in ["INBOX", "Copies", "Moved"] {

@@ -1,8 +1,8 @@
 //! Both sides of the comparison, and what differs.
 
 use super::normal::{Items, Normal};
-use super::tokens::Token;
 use crate::support::imap::{Answer, Client};
+use crate::support::tokens::Token;
 use std::collections::BTreeSet;
 use std::fmt;
 

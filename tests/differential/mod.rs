@@ -12,4 +12,3 @@ pub mod odd;
 pub mod parts;
 pub mod script;
 pub mod searches;
-pub mod tokens;

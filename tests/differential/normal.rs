@@ -1,8 +1,8 @@
 //! Answers without what has to differ between two mailboxes: who owns them, and numbers that the store
 //! makes up.
 
-use super::tokens::{Token, parse};
 use crate::support::imap::Answer;
+use crate::support::tokens::{Token, parse};
 use std::collections::BTreeMap;
 
 /// What a FETCH told of one message: label and value, in whatever order and however many responses.

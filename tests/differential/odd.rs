@@ -2,8 +2,8 @@
 //! about one message must fit each other.
 
 use super::parts::{self, Part};
-use super::tokens::{Token, parse};
 use crate::support::imap::Client;
+use crate::support::tokens::{Token, parse};
 use std::collections::BTreeMap;
 
 type Items = BTreeMap<String, Token>;

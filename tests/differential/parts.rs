@@ -1,6 +1,6 @@
 //! The sections of a message that its BODYSTRUCTURE promises (RFC 3501 section 6.4.5).
 
-use super::tokens::Token;
+use crate::support::tokens::Token;
 
 /// A part's number and whether it is a message of its own.
 pub struct Part {

@@ -1,7 +1,7 @@
 //! The commands that are run in both mailboxes.
 
 use super::parts;
-use super::tokens::Token;
+use crate::support::tokens::Token;
 
 /// What real clients ask for when they list a mailbox or open a message, and every item there is.
 const LISTS: [&str; 26] = [

@@ -6,6 +6,7 @@ use crate::site::hook::Hook;
 use crate::site::mta::SENDER;
 use crate::site::store::Store;
 use crate::support::imap::{Answer, Client};
+use crate::support::tokens::parse;
 
 /// What the store may offer and the proxy does not: each would show or store what is sealed otherwise.
 const NOT_OFFERED: [&str; 20] = [
@@ -95,47 +96,9 @@ pub fn nothing_else_is_offered<S: Store>() {
 fn labels(answer: &Answer) -> Vec<String> {
     let responses = answer.of("FETCH");
     let [response] = responses.as_slice() else { panic!("{answer}") };
-    let text = String::from_utf8_lossy(response).into_owned();
-    let inside = text.split_once('(').unwrap().1;
-    // Labels are the words at depth zero that begin with a letter and are followed by a value.
-    let (mut labels, mut depth, mut is_label, mut at) = (Vec::new(), 0, true, 0);
-    let bytes = inside.as_bytes();
-    while at < bytes.len() {
-        match bytes[at] {
-            b'(' => depth += 1,
-            b')' => depth -= 1,
-            b'"' => {
-                at += 1;
-                while bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-            }
-            b'{' => {
-                let (size, _) = inside[at + 1..].split_once('}').unwrap();
-                at += size.len() + 3 + size.parse::<usize>().unwrap();
-            }
-            b' ' if depth == 0 => is_label = !is_label,
-            _ if depth == 0 && is_label => {
-                let end = inside[at..].find('[').map_or(usize::MAX, |open| open);
-                let word = inside[at..].find(' ').unwrap();
-                let length = if end < word {
-                    inside[at..].find(']').unwrap()
-                        + 1
-                        + inside[at..][inside[at..].find(']').unwrap() + 1..].find(' ').unwrap()
-                } else {
-                    word
-                };
-                labels.push(inside[at..at + length].to_owned());
-                at += length - 1;
-            }
-            _ => {}
-        }
-        if depth < 0 {
-            break;
-        }
-        at += 1;
-    }
-    labels
+    let tokens = parse(response);
+    let items = tokens[2].list().unwrap().iter();
+    items.step_by(2).map(|label| label.atom().unwrap().to_owned()).collect()
 }
 
 /// In the client's order, with the client's words, UID first where it was asked so.

@@ -7,11 +7,10 @@ pub mod away;
 pub mod many;
 pub mod others;
 
-use crate::site::canary::Canaries;
 use crate::site::proxy::Reading;
 use crate::site::store::Store;
 use crate::site::{Site, password};
-use crate::support::imap::{Answer, Client};
+use crate::support::imap::Client;
 
 /// A site with a store, an agent and a proxy. What was started last ends first.
 pub struct Office<S> {
@@ -49,16 +48,4 @@ impl<S: Store> Office<S> {
 pub fn is_sealed(stored: &[u8]) -> bool {
     memchr::memmem::find(stored, b"\nNightsafe-Signature: v=1; ").is_some()
         && memchr::memmem::find(stored, b"\nSealed-Summary: ").is_some()
-}
-
-/// The one literal or string behind a label of the only FETCH response.
-#[track_caller]
-pub fn fetched(answer: &Answer) -> Vec<Vec<u8>> {
-    assert_eq!(answer.status(), "OK", "{answer}");
-    answer.literals()
-}
-
-/// A message that is short and has its subject in it.
-pub fn letter(canaries: &Canaries) -> Vec<u8> {
-    canaries.message()
 }

@@ -11,6 +11,7 @@ pub mod imap;
 pub mod imap_stub;
 pub mod lmtp;
 pub mod memory;
+pub mod tokens;
 pub mod trace;
 
 use std::ffi::OsStr;
