@@ -28,6 +28,11 @@ fn sealed_and_plain_mail_in_one_mailbox() {
 }
 
 #[test]
+fn what_was_sealed_twice_is_shown_as_it_was() {
+    answers::sealed_again::<Dovecot>();
+}
+
+#[test]
 fn malformed_commands_are_refused() {
     answers::malformed_commands::<Dovecot>();
 }

@@ -13,6 +13,8 @@ use minicbor::{Decode, Encode};
 use crate::message::header::Header;
 use crate::message::mime::{self, Kind, Part, Skeleton};
 
+use super::outer;
+
 /// The header field; always there, always the last one.
 pub const FIELD: &str = "Sealed-Summary";
 /// The field's value where the summary is too large or the structure was not told apart.
@@ -121,6 +123,15 @@ impl Summary {
     /// The original's header block, without the fields named in `omitted`.
     pub fn header(&self) -> &[u8] {
         &self.header
+    }
+
+    /// Whether the message is of our own outer form: a notice, and a sealed body behind it.
+    pub fn is_outer(&self) -> bool {
+        let [root, _, body] = self.parts.as_slice() else { return false };
+        let kind = Header::parse(body.header()).content_type();
+        root.kind() == Kind::Multipart
+            && kind
+                .is_some_and(|kind| format!("{}/{}", kind.kind, kind.subtype) == outer::BODY_TYPE)
     }
 
     /// Of an opened message whose size is all that is asked for.

@@ -218,6 +218,39 @@ pub fn a_mixed_mailbox<S: Store>() {
     }
 }
 
+/// What was sealed twice, since it was delivered or stored as it lay, is shown as it was at first.
+pub fn sealed_again<S: Store>() {
+    let office = Office::<S>::open(&["alice"]);
+    let canaries = Canaries::new("layers");
+    let original = canaries.message();
+    let mut client = office.client("alice");
+    client.append("INBOX", "", &original).good();
+    let once = office.store.inbox("alice").remove(0);
+    client.append("INBOX", "", &once).good();
+    let twice = office.store.inbox("alice").remove(1);
+    assert!(is_sealed(&once) && is_sealed(&twice) && twice.len() > once.len());
+    client.command("SELECT INBOX").good();
+    // Again from what was opened before.
+    for _ in 0..2 {
+        let answer = client.command("UID FETCH 1:* (RFC822.SIZE BODYSTRUCTURE ENVELOPE)").good();
+        let [first, second] = answer.of("FETCH")[..] else { panic!("{answer}") };
+        let said = [first, second].map(|response| {
+            let text = String::from_utf8_lossy(response);
+            text.split_once(" RFC822.SIZE ").expect("it was asked for").1.to_owned()
+        });
+        assert_eq!(said[0], said[1]);
+        assert!(said[1].starts_with(&format!("{} ", original.len())), "{}", said[1]);
+        let whole = client.command("UID FETCH 1:* BODY.PEEK[]").good().literals();
+        assert_eq!(whole, [&*original, &*original]);
+        for key in ["SUBJECT", "BODY"] {
+            let word = canaries.word(if key == "BODY" { "Body" } else { "Subject" });
+            let answer = client.command(format!("UID SEARCH {key} {word}")).good();
+            assert_eq!(String::from_utf8_lossy(answer.of("SEARCH")[0]), "SEARCH 1 2");
+        }
+    }
+    assert_eq!(office.site.leaks(&canaries), []);
+}
+
 /// Whatever cannot be understood is refused, and the session goes on.
 pub fn malformed_commands<S: Store>() {
     let office = Office::<S>::open(&["alice"]);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::agent::identity::Recovered;
 use crate::imap::fetch::{Depth, Fetch};
-use crate::seal::Reading;
+use crate::seal::{Reading, UnsealError};
 
 use super::cache::{Known, Opened};
 use super::client::End;
-use super::reader::{Reader, stanzas_of};
+use super::opening::{Found, Opening};
+use super::reader::Reader;
 use super::show::{Done, Showing};
 
 /// Responses in the order in which they came.
@@ -46,8 +46,8 @@ pub(super) type Again = BTreeMap<u32, Held>;
 pub(super) enum Looked {
     /// Nothing is to be opened.
     Stored,
-    /// It is sealed.
-    Sealed(Box<Reading>),
+    /// It is sealed: what was opened of it, or why it was not.
+    Sealed(Result<Found, UnsealError>),
     /// It was opened before.
     Known(Known),
     /// The same, the message with it.
@@ -96,45 +96,52 @@ impl Batch {
         let looking = {
             let (fetch, reader) = (Arc::clone(&fetch), reader.clone());
             spawn_blocking(move || {
-                let looked = look(&self.entries, &fetch, reader.as_deref(), depth);
-                let mut stanzas = Vec::new();
-                for looked in &looked {
-                    if let Looked::Sealed(reading) = looked {
-                        stanzas_of(reading, &mut stanzas);
-                    }
+                let (mut looked, mut opening) = (Vec::new(), Opening::default());
+                for entry in &self.entries {
+                    let (seen, reading) = look(entry, &fetch, reader.as_deref(), depth);
+                    looked.push(seen);
+                    opening.push(reading);
                 }
-                (self.entries, looked, stanzas)
+                (self.entries, looked, opening)
             })
         };
-        let (entries, looked, stanzas) = looking.await.map_err(|_| panicked())?;
-        let recovered = match &reader {
-            Some(reader) => reader.recover(&stanzas).await?,
-            None => Recovered::default(),
-        };
+        let (entries, mut looked, opening) = looking.await.map_err(|_| panicked())?;
+        if let Some(reader) = &reader {
+            let opened = opening.open(reader, fetch.is_only_whole()).await?;
+            for (looked, opened) in looked.iter_mut().zip(opened) {
+                if let Some(found) = opened {
+                    *looked = Looked::Sealed(found);
+                }
+            }
+        }
         let showing = spawn_blocking(move || {
-            Showing::new(&fetch, reader.as_deref(), depth, &recovered, &again).all(&entries, looked)
+            Showing::new(&fetch, reader.as_deref(), depth, &again).all(&entries, looked)
         });
-        showing.await.map_err(|_| panicked())?
+        showing.await.map_err(|_| panicked())
     }
 }
 
-fn look(entries: &[Entry], fetch: &Fetch, reader: Option<&Reader>, depth: Depth) -> Vec<Looked> {
-    let look_at = |entry: &Entry| {
-        let (Entry::Fetched(response), Some(reader)) = (entry, reader) else {
-            return Looked::Stored;
-        };
-        let Some(answer) = fetch.read(without_line_end(response), depth) else {
-            return Looked::Stored;
-        };
-        if depth <= Depth::Listed {
-            return remembered(reader, answer.uid);
-        }
-        match reader.look(&answer) {
-            Some(Ok(reading)) => Looked::Sealed(Box::new(reading)),
-            Some(Err(_)) | None => Looked::Stored,
-        }
+/// What a response is, and what is to be opened of it.
+fn look(
+    entry: &Entry,
+    fetch: &Fetch,
+    reader: Option<&Reader>,
+    depth: Depth,
+) -> (Looked, Option<Reading>) {
+    let (Entry::Fetched(response), Some(reader)) = (entry, reader) else {
+        return (Looked::Stored, None);
     };
-    entries.iter().map(look_at).collect()
+    let Some(answer) = fetch.read(without_line_end(response), depth) else {
+        return (Looked::Stored, None);
+    };
+    if depth <= Depth::Listed {
+        return (remembered(reader, answer.uid), None);
+    }
+    match reader.look(&answer) {
+        Some(Ok(reading)) => (Looked::Stored, Some(reading)),
+        Some(Err(error)) => (Looked::Sealed(Err(error)), None),
+        None => (Looked::Stored, None),
+    }
 }
 
 fn remembered(reader: &Reader, uid: u32) -> Looked {

@@ -19,6 +19,7 @@ mod fetch;
 mod lease;
 mod metrics;
 mod offer;
+mod opening;
 mod origin;
 mod places;
 mod reader;

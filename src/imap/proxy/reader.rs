@@ -81,7 +81,7 @@ impl Reader {
 }
 
 /// Whether there is a field of ours at all: most of the mail of a site that has just begun is plain.
-fn is_signed(block: &[u8]) -> bool {
+pub(super) fn is_signed(block: &[u8]) -> bool {
     let block = block.get(..header::end_of_header(block, 0)).unwrap_or(block);
     header::fields(block).any(|field| field.is(SIGNATURE_FIELD))
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Duration, Instant};
 
-use crate::agent::identity::Recovered;
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
 use crate::imap::search::{Hit, Mail, Piece, Program, Set, Truth};
-use crate::seal::Reading;
+use crate::seal::UnsealError;
 
 use super::batch::panicked;
 use super::cache::Known;
 use super::client::{End, Refused};
 use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
-use super::reader::{Reader, stanzas_of};
+use super::opening::{Found as Parts, Opening};
+use super::reader::Reader;
 use super::session::Session;
 
 /// How often a client is told that his search goes on.
@@ -286,12 +286,10 @@ struct Asked {
     depth: Depth,
 }
 
-/// A message before the agent was asked.
+/// A message that was fetched.
 struct Looked {
-    number: u32,
-    modseq: u64,
+    hit: Hit,
     uid: u32,
-    reading: Option<Reading>,
 }
 
 impl Asked {
@@ -299,79 +297,60 @@ impl Asked {
         let asked = Arc::new(self);
         let looker = Arc::clone(&asked);
         let looking = spawn_blocking(move || looker.look(&responses));
-        let (looked, stanzas) = looking.await.map_err(|_| panicked())?;
-        let recovered = asked.reader.recover(&stanzas).await?;
+        let (looked, opening) = looking.await.map_err(|_| panicked())?;
+        let opened = opening.open(&asked.reader, true).await?;
         let finding = spawn_blocking(move || {
             let mut found = Found::default();
-            for message in looked {
-                asked.find(message, &recovered, &mut found)?;
+            for (message, opened) in looked.into_iter().zip(opened) {
+                asked.find(&message, opened, &mut found);
             }
             if let Some(place) = &asked.reader.place {
                 place.learn(std::mem::take(&mut found.learned));
             }
-            Ok(found)
+            found
         });
-        finding.await.map_err(|_| panicked())?
+        finding.await.map_err(|_| panicked())
     }
 
-    fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Vec<u8>) {
-        let (mut all, mut stanzas) = (Vec::new(), Vec::new());
+    fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Opening) {
+        let (mut all, mut opening) = (Vec::new(), Opening::default());
         for response in responses {
             let line = response.strip_suffix(b"\r\n").unwrap_or(response);
             let Some(answer) = self.fetch.read(line, self.depth) else { continue };
             // What cannot be opened is what it is stored as.
-            let reading = self.reader.look(&answer).and_then(Result::ok);
-            if let Some(reading) = &reading {
-                stanzas_of(reading, &mut stanzas);
-            }
+            opening.push(self.reader.look(&answer).and_then(Result::ok));
             let (number, modseq) = (self.fetch.number(&answer), answer.modseq().unwrap_or(0));
-            all.push(Looked { number, modseq, uid: answer.uid, reading });
+            all.push(Looked { hit: Hit { number, modseq }, uid: answer.uid });
         }
-        (all, stanzas)
+        (all, opening)
     }
 
-    fn find(&self, message: Looked, recovered: &Recovered, found: &mut Found) -> Result<(), End> {
-        let Looked { number, modseq, uid, reading } = message;
-        let hit = Hit { number, modseq };
-        let Some(mut reading) = reading else {
-            found.plain.push(hit);
-            return Ok(());
-        };
-        let sealed_at = reading.sealed_at();
-        let keys = std::slice::from_ref(recovered);
-        let evaluate = |mail: &Mail<'_>| self.program.evaluate(number, &self.leaves, mail);
-        let truth = if reading.has_body() {
-            match reading.open_message(keys) {
-                Ok(Some(message)) => evaluate(&Mail::opened(message.expose())),
-                Ok(None) => Truth::Unknown,
-                Err(error) => {
-                    self.reader.is_for_good(&error, sealed_at)?;
-                    Truth::Unknown
-                }
+    fn find(
+        &self,
+        message: &Looked,
+        opened: Option<Result<Parts, UnsealError>>,
+        found: &mut Found,
+    ) {
+        let Looked { hit, uid } = *message;
+        let evaluate = |mail: &Mail<'_>| self.program.evaluate(hit.number, &self.leaves, mail);
+        let truth = match opened {
+            None => return found.plain.push(hit),
+            Some(Ok((_, Some(message)))) => evaluate(&Mail::opened(message.expose())),
+            Some(Ok((Some(summary), None))) => {
+                let truth = evaluate(&Mail::listed(&summary));
+                found.learned.push((uid, Known::Sealed(summary)));
+                truth
             }
-        } else {
-            match reading.open_summary(keys) {
-                Ok(Some(summary)) => {
-                    let truth = evaluate(&Mail::listed(&summary));
-                    found.learned.push((uid, Known::Sealed(Arc::new(summary))));
-                    truth
-                }
-                Ok(None) => Truth::Unknown,
-                Err(error) => {
-                    self.reader.is_for_good(&error, sealed_at)?;
-                    found.plain.push(hit);
-                    return Ok(());
-                }
-            }
+            Some(Ok((None, None))) => Truth::Unknown,
+            Some(Err(_)) => return found.plain.push(hit),
         };
         match truth {
             Truth::Yes => found.hits.push(hit),
             Truth::No => {}
-            Truth::Unknown if self.depth < Depth::Body => found.unknown.push(number),
+            Truth::Unknown if self.depth < Depth::Body => found.unknown.push(hit.number),
             // Its body is not what was signed.
             Truth::Unknown => found.plain.push(hit),
         }
-        Ok(())
     }
 }
 

@@ -1,18 +1,14 @@
 //! What a client sees of a batch, once the agent has answered.
 
-use std::sync::Arc;
-
-use crate::agent::identity::Recovered;
 use crate::imap::Manner;
 use crate::imap::fetch::{Answer, Depth, Fetch};
 use crate::imap::view::View;
-use crate::seal::{Reading, Summary, UnsealError};
 use crate::secret::SecretBytes;
 
 use super::batch::{Again, Entry, Held, Looked, without_line_end};
 use super::cache::{Known, Opened};
-use super::client::End;
 use super::metrics::Shown;
+use super::opening::Found;
 use super::reader::Reader;
 
 /// What came of a batch.
@@ -27,15 +23,11 @@ pub(super) struct Done {
     pub(super) stored: Vec<u32>,
 }
 
-/// A message's summary and, where it was fetched, the message. Neither where the body has to be fetched.
-type Found = (Option<Arc<Summary>>, Option<Arc<SecretBytes>>);
-
 /// A batch that is being shown.
 pub(super) struct Showing<'a> {
     fetch: &'a Fetch,
     reader: Option<&'a Reader>,
     depth: Depth,
-    recovered: &'a Recovered,
     again: &'a Again,
     done: Done,
     learned: Vec<(u32, Known)>,
@@ -48,23 +40,19 @@ impl<'a> Showing<'a> {
         fetch: &'a Fetch,
         reader: Option<&'a Reader>,
         depth: Depth,
-        recovered: &'a Recovered,
         again: &'a Again,
     ) -> Self {
         let (learned, read) = (Vec::new(), Vec::new());
         let (done, counts) = (Done::default(), [0; 3]);
-        Self { fetch, reader, depth, recovered, again, done, learned, read, counts }
+        Self { fetch, reader, depth, again, done, learned, read, counts }
     }
 
     /// Shows all of them, and keeps what was found out.
-    ///
-    /// # Errors
-    /// Where a message cannot be opened now that can be later.
-    pub(super) fn all(mut self, entries: &[Entry], looked: Vec<Looked>) -> Result<Done, End> {
+    pub(super) fn all(mut self, entries: &[Entry], looked: Vec<Looked>) -> Done {
         for (entry, looked) in entries.iter().zip(looked) {
             match entry {
                 Entry::Passed(bytes) => self.done.shown.extend_from_slice(bytes),
-                Entry::Fetched(response) => self.one(response, looked)?,
+                Entry::Fetched(response) => self.one(response, looked),
             }
         }
         if let Some(reader) = self.reader {
@@ -79,13 +67,12 @@ impl<'a> Showing<'a> {
                 }
             }
         }
-        Ok(self.done)
+        self.done
     }
 
-    fn one(&mut self, response: &[u8], looked: Looked) -> Result<(), End> {
+    fn one(&mut self, response: &[u8], looked: Looked) {
         let Some(mut answer) = self.fetch.read(without_line_end(response), self.depth) else {
-            self.done.shown.extend_from_slice(response);
-            return Ok(());
+            return self.done.shown.extend_from_slice(response);
         };
         let before = self.again.get(&self.fetch.number(&answer));
         if let Some(held) = before {
@@ -94,22 +81,12 @@ impl<'a> Showing<'a> {
         }
         let is_again = before.is_some();
         let found = match looked {
-            Looked::Sealed(mut reading) => {
-                let found = open(&mut reading, self.recovered, self.fetch.is_only_whole());
-                if let (Err(error), Some(reader)) = (&found, self.reader) {
-                    reader.is_for_good(error, reading.sealed_at())?;
-                }
-                found
-            }
+            Looked::Sealed(found) => found,
             Looked::Known(Known::Sealed(summary)) => Ok((Some(summary), None)),
             Looked::Opened(Opened { summary, message }) => Ok((Some(summary), Some(message))),
-            Looked::Unknown => {
-                self.hold(&answer, self.fetch.depth());
-                return Ok(());
-            }
+            Looked::Unknown => return self.hold(&answer, self.fetch.depth()),
             Looked::Stored | Looked::Known(Known::Stored) => {
-                self.as_stored(&answer, is_again, Shown::Plain);
-                return Ok(());
+                return self.as_stored(&answer, is_again, Shown::Plain);
             }
         };
         match found.map(|found| self.opened(&answer, found)) {
@@ -118,7 +95,6 @@ impl<'a> Showing<'a> {
             Ok(None) if self.depth < Depth::Body => self.hold(&answer, Depth::Body),
             Ok(None) | Err(_) => self.as_stored(&answer, is_again, Shown::AsStored),
         }
-        Ok(())
     }
 
     /// Shows a message that was opened; `None` where what was opened of it does not do.
@@ -163,21 +139,4 @@ impl<'a> Showing<'a> {
             *count += 1;
         }
     }
-}
-
-/// Opens what is there: the message where its body was fetched, else the summary.
-fn open(
-    reading: &mut Reading,
-    recovered: &Recovered,
-    is_only_whole: bool,
-) -> Result<Found, UnsealError> {
-    let keys = std::slice::from_ref(recovered);
-    let message = reading.open_message(keys)?;
-    let summary = match &message {
-        // Nobody looks into it.
-        Some(message) if is_only_whole => Some(Summary::of_size(message.len())),
-        Some(message) => Some(Summary::of_message(message.expose())),
-        None => reading.open_summary(keys)?,
-    };
-    Ok((summary.map(Arc::new), message.map(Arc::new)))
 }
