@@ -354,6 +354,15 @@ fn limit<S: Store>() {
     client.command("SELECT INBOX").good();
     let all = client.command("FETCH 1:* BODY.PEEK[]").good();
     assert_eq!(all.literals(), [LETTER, LETTER, exact.as_bytes()]);
+    // A name that ends with spaces is not the beginning of what follows it.
+    let text = std::str::from_utf8(LETTER).unwrap();
+    for name in ["nobody's ", "x\r\n"] {
+        let (long, size) = (name.len(), LETTER.len());
+        let append = format!("APPEND {{{long}+}}\r\n{name} {{{size}+}}\r\n{text}");
+        let answer = client.command(append);
+        assert!(answer.status() != "OK" && answer.untagged.is_empty(), "{answer}");
+        assert_eq!(client.command("FETCH 1 BODY.PEEK[]").good().literals(), [LETTER]);
+    }
     // No literal without an end is read to its end.
     client.send(b"z APPEND INBOX {999999999999+}\r\n").unwrap();
     assert!(client.read().unwrap().starts_with(b"* BYE "));
