@@ -298,7 +298,7 @@ impl Asked {
         let keys = std::slice::from_ref(recovered);
         let evaluate = |mail: &Mail<'_>| self.program.evaluate(number, &self.leaves, mail);
         let truth = if reading.has_body() {
-            match reading.open_message(keys) {
+            match reading.open_message(keys, self.reader.most) {
                 Ok(Some(message)) => evaluate(&Mail::opened(message.expose())),
                 Ok(None) => Truth::Unknown,
                 Err(error) => {

@@ -95,7 +95,8 @@ impl<'a> Showing<'a> {
         let is_again = before.is_some();
         let found = match looked {
             Looked::Sealed(mut reading) => {
-                let found = open(&mut reading, self.recovered);
+                let most = self.reader.map_or(0, |reader| reader.most);
+                let found = open(&mut reading, self.recovered, most);
                 if let (Err(error), Some(reader)) = (&found, self.reader) {
                     reader.is_for_good(error, reading.sealed_at())?;
                 }
@@ -166,9 +167,9 @@ impl<'a> Showing<'a> {
 }
 
 /// Opens what is there: the message where its body was fetched, else the summary.
-fn open(reading: &mut Reading, recovered: &Recovered) -> Result<Found, UnsealError> {
+fn open(reading: &mut Reading, recovered: &Recovered, most: u64) -> Result<Found, UnsealError> {
     let keys = std::slice::from_ref(recovered);
-    let message = reading.open_message(keys)?;
+    let message = reading.open_message(keys, most)?;
     let summary = match &message {
         Some(message) => Some(Summary::of_message(message.expose())),
         None => reading.open_summary(keys)?,
