@@ -358,7 +358,8 @@ fn mail_of_many_parts() {
         }
     }
     let found = client.command("UID SEARCH TEXT \"at the bottom\"").good();
-    assert_eq!(found.of("SEARCH")[0], b"SEARCH 2 3");
+    // What lies deeper than parts are told apart is in no text, as with other servers.
+    assert_eq!(found.of("SEARCH")[0], b"SEARCH 3");
     assert!(!site.system_log().contains("panicked"), "{}", site.system_log());
 }
 
