@@ -104,15 +104,20 @@ impl Reading {
         Ok((summary.size == self.signature.size).then_some(summary))
     }
 
-    /// Opens the body; `None` where it was not fetched. The sealed form is given up for it.
+    /// Opens the body; `None` where it was not fetched. The sealed form is given up for it. An original of
+    /// more than `most` octets is not even begun.
     ///
     /// # Errors
     /// As [`super::unseal`].
     pub fn open_message<I: Identity>(
         &mut self,
         keys: &[I],
+        most: u64,
     ) -> Result<Option<SecretBytes>, UnsealError> {
         let Some(file) = self.body.take() else { return Ok(None) };
+        if self.signature.size > most {
+            return Err(UnsealError::TooLarge);
+        }
         let packed = age::decrypt(keys, &file)?;
         drop(file);
         let message = payload::unpack(packed.expose(), self.signature.size)?;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the module")]
 
+pub mod forge;
 pub mod mail;
 pub mod program;
 pub mod sealer;

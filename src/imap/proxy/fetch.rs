@@ -96,6 +96,8 @@ impl Session {
             names: Arc::clone(&held.names),
             lease: Arc::clone(&held.lease),
             since: held.since,
+            // As much more than a new one may have as the store's answers: it may be from before the limit.
+            most: self.current.max_message_bytes.saturating_mul(2),
             manner: self.backend.manner(),
             service: Arc::clone(&self.service),
             place: self.place(),

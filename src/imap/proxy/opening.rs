@@ -84,7 +84,7 @@ impl Opening {
                     continue;
                 }
             };
-            let found = match (open(&mut reading, recovered, only_message), around) {
+            let found = match (open(&mut reading, recovered, reader.most, only_message), around) {
                 (Err(error), around) => {
                     reader.is_for_good(&error, reading.sealed_at())?;
                     around.ok_or(error)
@@ -110,10 +110,11 @@ impl Opening {
 fn open(
     reading: &mut Reading,
     recovered: &Recovered,
+    most: u64,
     only_message: bool,
 ) -> Result<Found, UnsealError> {
     let keys = std::slice::from_ref(recovered);
-    let message = reading.open_message(keys)?;
+    let message = reading.open_message(keys, most)?;
     let summary = match &message {
         // Nobody looks into it.
         Some(message) if only_message => Some(Summary::of_size(message.len())),

@@ -25,6 +25,8 @@ pub(super) struct Reader {
     pub(super) lease: Arc<Mutex<Lease>>,
     /// When the agent gave the keys, in seconds since 1970.
     pub(super) since: u64,
+    /// The largest original that is opened, in octets.
+    pub(super) most: u64,
     pub(super) manner: Manner,
     pub(super) service: Arc<Service>,
     /// What is kept of the mailbox.
