@@ -8,6 +8,7 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -48,7 +49,7 @@ fn number(name: &str, default: usize) -> usize {
 
 /// Both ways to one store.
 struct Bench {
-    reading: Reading,
+    reading: RefCell<Reading>,
     store: u16,
     _server: Box<dyn std::any::Any>,
     site: Site,
@@ -59,7 +60,7 @@ fn open<S: Store + 'static>() -> Bench {
     site.enroll("bob");
     let server = S::open_with_duplicates(&site, &["alice", "bob"]);
     let store = server.imap_port();
-    let reading = Reading::start(&site, &server.imap_address());
+    let reading = RefCell::new(Reading::start(&site, &server.imap_address()));
     let bench = Bench { reading, store, _server: Box::new(server), site };
     for (mailbox, count) in [("few", FEW), ("many", number("MESSAGES", 10_000))] {
         fill(&mut bench.direct(), mailbox, count);
@@ -74,22 +75,20 @@ impl Bench {
     }
 
     fn through(&self) -> Client {
-        Client::login(self.reading.port(), "bob", &password("bob"))
+        Client::login(self.reading.borrow().port(), "bob", &password("bob"))
     }
 
-    /// Forgets what was opened: the next session begins cold.
+    /// Begins the proxy anew: what was opened is forgotten, and the next session begins cold.
     fn cool(&self) {
-        let mut command = self.site.command(self.site.join("bin/nightsafe"));
-        let config = self.site.join("etc/imap.toml");
-        let locked = command.arg("--config").arg(config).args(["lock", "bob"]).output().unwrap();
-        assert!(locked.status.success());
-        // The proxy hears of it from the sessions that end.
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let mut reading = self.reading.borrow_mut();
+        reading.proxy.stop();
+        reading.proxy.up(&self.site);
     }
 
     /// Seconds of processor time that proxy and agent have used.
     fn cpu(&self) -> f64 {
-        [self.reading.proxy.id(), self.reading.agent.id()].into_iter().map(cpu_of).sum()
+        let reading = self.reading.borrow();
+        [reading.proxy.id(), reading.agent.id()].into_iter().map(cpu_of).sum()
     }
 }
 
