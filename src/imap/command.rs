@@ -2,6 +2,7 @@
 //! what the proxy answers or rewrites, and what is refused.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::frame::{Framer, Step};
 use super::refusal::Refusal;
@@ -17,7 +18,7 @@ const LIST_OPTIONS: [&str; 6] =
     ["SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "CHILDREN", "SPECIAL-USE", "MYRIGHTS"];
 
 /// A tag and what follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Tagged<'a> {
     /// The tag.
     pub tag: &'a [u8],
@@ -25,8 +26,15 @@ pub struct Tagged<'a> {
     pub command: &'a [u8],
 }
 
+impl fmt::Debug for Tagged<'_> {
+    /// How long it is: what it says may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tagged({} octets)", self.command.len())
+    }
+}
+
 /// What is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum ClientCommand<'a> {
     /// CAPABILITY
     Capability,
@@ -74,6 +82,8 @@ pub enum ClientCommand<'a> {
     },
     /// COPY, MOVE and both with UIDs.
     Copy {
+        /// Whether they leave the mailbox.
+        is_move: bool,
         /// Whether the numbers are UIDs.
         uid: bool,
         /// Which messages.
@@ -92,6 +102,32 @@ pub enum ClientCommand<'a> {
     Idle,
     /// Something that the store answers by itself.
     Passed,
+}
+
+impl fmt::Debug for ClientCommand<'_> {
+    /// Which it is, and nothing of what it says: that may be a password or a letter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capability => "CAPABILITY",
+            Self::Noop => "NOOP",
+            Self::Logout => "LOGOUT",
+            Self::Id => "ID",
+            Self::StartTls => "STARTTLS",
+            Self::Login(_) => "LOGIN",
+            Self::Authenticate { .. } => "AUTHENTICATE",
+            Self::Enable(_) => "ENABLE",
+            Self::Select { .. } => "SELECT",
+            Self::Close => "CLOSE",
+            Self::Append => "APPEND",
+            Self::Fetch { .. } => "FETCH",
+            Self::Search { .. } => "SEARCH",
+            Self::Copy { is_move: false, .. } => "COPY",
+            Self::Copy { is_move: true, .. } => "MOVE",
+            Self::Rename { .. } => "RENAME",
+            Self::Idle => "IDLE",
+            Self::Passed => "another",
+        })
+    }
 }
 
 /// Takes the tag off.
@@ -208,7 +244,7 @@ fn on_messages<'a>(
             let set = at.sequence_set()?;
             let mailbox = after_space(&mut at)?.astring()?;
             at.end()?;
-            ClientCommand::Copy { uid, set, mailbox }
+            ClientCommand::Copy { is_move: name == "MOVE", uid, set, mailbox }
         }
     })
 }
@@ -333,10 +369,18 @@ mod tests {
             parse(told.command).unwrap(),
             ClientCommand::Fetch { uid: true, arguments: b"1:* (FLAGS)" }
         );
-        let copy = parse(b"UID MOVE 1,3 \"a b\"").unwrap();
+        let login = tagged(b"a LOGIN alice hunter2").unwrap();
+        let shown = format!("{login:?} {:?}", parse(login.command).unwrap());
+        assert_eq!(shown, "Tagged(19 octets) LOGIN");
+        let copy = parse(b"uid move 1,3 \"a b\"").unwrap();
         assert_eq!(
             copy,
-            ClientCommand::Copy { uid: true, set: b"1,3", mailbox: b"a b"[..].into() }
+            ClientCommand::Copy {
+                is_move: true,
+                uid: true,
+                set: b"1,3",
+                mailbox: b"a b"[..].into()
+            }
         );
         assert_eq!(
             parse(b"enable condstore utf8=accept QRESYNC").unwrap(),

@@ -2,6 +2,7 @@
 //! and shown, and how its answers are written anew.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::fetched::{self, Pair};
 use super::items::{self, Item};
@@ -37,7 +38,6 @@ pub struct Fetch {
 }
 
 /// One answer of the store's.
-#[derive(Debug)]
 pub struct Answer<'a> {
     /// The message sequence number.
     pub number: u32,
@@ -229,6 +229,13 @@ impl Fetch {
 
     fn asks(&self, pair: &Pair<'_>) -> bool {
         self.items.iter().any(|item| item.is_answered_as(pair.name))
+    }
+}
+
+impl fmt::Debug for Answer<'_> {
+    /// Whose it is: the rest may be a letter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({}, UID {})", self.number, self.uid)
     }
 }
 

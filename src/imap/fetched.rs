@@ -1,5 +1,7 @@
 //! The list of a FETCH response (RFC 3501 §7.4.2): names of items and their values, as they came.
 
+use std::fmt;
+
 use super::items::read_label;
 use super::token::{Cursor, Malformed};
 
@@ -7,12 +9,19 @@ use super::token::{Cursor, Malformed};
 const MAX_ITEMS: usize = 1000;
 
 /// One item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pair<'a> {
     /// Its name with its section and its origin, `BODY[HEADER.FIELDS (TO)]<0>`.
     pub name: &'a [u8],
     /// Its value, as it stands.
     pub value: &'a [u8],
+}
+
+impl fmt::Debug for Pair<'_> {
+    /// Its name: its value may be a letter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pair({}, {} octets)", self.name.escape_ascii(), self.value.len())
+    }
 }
 
 /// Takes a list apart.

@@ -1,16 +1,24 @@
 //! A command on its way to the store: its literals as the store takes them (RFC 7888).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::frame::{Framer, Step};
 
 /// A piece of a command.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Piece<'a> {
     /// What is sent.
     pub text: &'a [u8],
     /// Whether the store has to ask for what follows.
     pub waits: bool,
+}
+
+impl fmt::Debug for Piece<'_> {
+    /// How long it is: it may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Piece({} octets)", self.text.len())
+    }
 }
 
 /// Cuts a command without its last CRLF where the store has to ask for a literal; where it takes them

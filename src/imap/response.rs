@@ -1,9 +1,11 @@
 //! What the store answers (RFC 3501 §7), told apart as far as the proxy has to.
 
+use std::fmt;
+
 use super::token::{Cursor, Malformed};
 
 /// One response, its last CRLF off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Response<'a> {
     /// `+`
     Continuation(&'a [u8]),
@@ -27,6 +29,20 @@ pub enum Response<'a> {
     Capability,
     /// Any other.
     Untagged,
+}
+
+impl fmt::Debug for Response<'_> {
+    /// Which it is: what it says may be a letter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continuation(_) => f.write_str("Continuation"),
+            Self::Tagged { .. } => f.write_str("Tagged"),
+            Self::Fetch { number, list } => write!(f, "Fetch({number}, {} octets)", list.len()),
+            Self::Bye(_) => f.write_str("Bye"),
+            Self::Capability => f.write_str("Capability"),
+            Self::Untagged => f.write_str("Untagged"),
+        }
+    }
 }
 
 /// Tells a response apart.

@@ -40,7 +40,7 @@ impl Session {
         &mut self,
         tag: &[u8],
         text: &[u8],
-        uid: bool,
+        (uid, is_move): (bool, bool),
         set: &[u8],
         mailbox: &[u8],
     ) -> Result<(), Refused> {
@@ -73,12 +73,7 @@ impl Session {
             return Ok(());
         }
         // Those that were looked at, and none that came since.
-        let is_move = text.strip_prefix(b"UID ").unwrap_or(text).get(..4);
-        let name = if is_move.is_some_and(|name| name.eq_ignore_ascii_case(b"MOVE")) {
-            "MOVE"
-        } else {
-            "COPY"
-        };
+        let name = if is_move { "MOVE" } else { "COPY" };
         let mut command = format!("UID {name} {} ", uids.join(",")).into_bytes();
         command.extend_from_slice(&forward::string(mailbox));
         self.forward(tag, &command).await?;

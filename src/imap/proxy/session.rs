@@ -220,8 +220,8 @@ impl Session {
             ClientCommand::Append => return Err(Refusal::bad("APPEND takes one message").into()),
             ClientCommand::Fetch { uid, arguments } => self.fetch(tag, uid, arguments).await?,
             ClientCommand::Search { uid, arguments } => self.search(tag, uid, arguments).await?,
-            ClientCommand::Copy { uid, set, mailbox } => {
-                self.copy(tag, text, uid, set, &mailbox).await?;
+            ClientCommand::Copy { is_move, uid, set, mailbox } => {
+                self.copy(tag, text, (uid, is_move), set, &mailbox).await?;
             }
             ClientCommand::Rename { from, to } => {
                 if self.is_foreign(&to).await? && !self.is_foreign(&from).await? {
