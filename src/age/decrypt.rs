@@ -91,7 +91,7 @@ impl<'k, I: Identity> Decryptor<'k, I> {
 }
 
 /// The key of the file, believed: the first that an identity finds, if the header's MAC agrees.
-fn file_key<I: Identity>(header: &Header, identities: &[I]) -> Result<FileKey, Error> {
+pub(super) fn file_key<I: Identity>(header: &Header, identities: &[I]) -> Result<FileKey, Error> {
     for identity in identities {
         for stanza in &header.stanzas {
             if let Some(file_key) = identity.unwrap_stanza(stanza)? {

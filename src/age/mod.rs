@@ -7,7 +7,7 @@
 //! * A file is a [`Stanza`] for each recipient, which wraps the file key ([`wrap`]), a MAC over those,
 //!   and the payload in chunks of 64 KiB.
 //! * [`Encryptor`] writes one and [`Decryptor`] reads one, piece by piece; [`encrypt`] and [`decrypt`]
-//!   do it in one call.
+//!   do it in one call; [`Opened`] reads one that is all there, a chunk at a time.
 //! * Not here: passphrases (scrypt) and ASCII armour. A file with those is read as one without a
 //!   stanza for us, or as no age file.
 
@@ -23,6 +23,7 @@ mod keys;
 mod primitives;
 mod stanza;
 mod stream;
+mod whole;
 mod x25519;
 
 pub use decrypt::{Decryptor, decrypt, wrapped};
@@ -34,6 +35,7 @@ pub use hybrid::HybridKey;
 pub use keys::{Identity, PublicKey, SecretKey};
 pub use stanza::Stanza;
 pub use stream::CHUNK_LEN;
+pub use whole::{Opened, file_key};
 pub use x25519::{Wrapped, wrap};
 
 /// The key of one file, 16 bytes. Every recipient's stanza wraps this same key.

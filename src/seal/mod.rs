@@ -4,6 +4,7 @@
 //! sealed message for each user. Its way out: [`Outer`] takes a stored message apart, the ring
 //! verifies it, [`unseal`] gives the original back.
 
+mod body;
 mod draft;
 mod labels;
 mod open;
@@ -14,6 +15,7 @@ mod signature;
 mod site_key;
 mod summary;
 
+pub use body::{Body, Pieces};
 pub use draft::{ContentKeys, Draft, Fixed, SealError, SealedMessage};
 pub use open::{Head, Outer, Trust, UnsealError, Unsealed, open_summary, unseal};
 pub use outer::{ClearHeaders, ClearHeadersError};

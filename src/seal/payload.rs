@@ -1,8 +1,7 @@
 //! What lies inside an age file: zstd frames (RFC 8878) and one skippable frame that pads the whole
 //! to a Padmé size, so that stock `zstd -d` gives the bytes back and the length tells only a class.
 
-use std::io::Read as _;
-
+use zstd::stream::raw::{Decoder, Operation as _};
 use zstd::zstd_safe::{self, CCtx, CParameter};
 
 use crate::secret::{OutOfMemory, SecretBytes};
@@ -71,26 +70,68 @@ pub enum UnpackError {
     OutOfMemory,
 }
 
+/// Decompresses a payload that comes in pieces.
+pub struct Unpacker {
+    decoder: Decoder<'static>,
+    /// Whether a frame has begun that has not ended.
+    is_inside: bool,
+}
+
+impl Unpacker {
+    /// Ready for the first piece.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new() -> Result<Self, UnpackError> {
+        let decoder = Decoder::new().map_err(|_| UnpackError::OutOfMemory)?;
+        Ok(Self { decoder, is_inside: false })
+    }
+
+    /// Takes some of `packed` and writes to `out`: how many octets of each. Where `out` was filled, more may
+    /// come out of what was taken.
+    ///
+    /// # Errors
+    /// When it is not what [`Packer::pack`] makes.
+    pub fn step(&mut self, packed: &[u8], out: &mut [u8]) -> Result<(usize, usize), UnpackError> {
+        if packed.is_empty() && !self.is_inside {
+            return Ok((0, 0));
+        }
+        if !self.is_inside {
+            self.decoder.reinit().map_err(|_| UnpackError::OutOfMemory)?;
+        }
+        let status = self.decoder.run_on_buffers(packed, out).map_err(|_| UnpackError::Corrupt)?;
+        self.is_inside = status.remaining > 0;
+        Ok((status.bytes_read, status.bytes_written))
+    }
+
+    /// Whether nothing is missing at the end of what came.
+    pub fn is_whole(&self) -> bool {
+        !self.is_inside
+    }
+}
+
 /// Decompresses `packed`, which may hold at most `limit` octets.
 ///
 /// # Errors
 /// When it holds more, or is not what [`Packer::pack`] makes.
 pub fn unpack(packed: &[u8], limit: u64) -> Result<SecretBytes, UnpackError> {
-    let mut decoder =
-        zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| UnpackError::OutOfMemory)?;
+    let mut unpacker = Unpacker::new()?;
     let mut plain = SecretBytes::default();
     let mut step = SecretBytes::from(vec![0; STEP_BYTES]);
+    let mut left = packed;
     loop {
-        let read = decoder.read(step.expose_mut()).map_err(|_| UnpackError::Corrupt)?;
-        let piece = step.expose().get(..read).unwrap_or_default();
-        if piece.is_empty() {
-            return Ok(plain);
-        }
+        let (taken, written) = unpacker.step(left, step.expose_mut())?;
+        left = left.get(taken..).unwrap_or_default();
+        let piece = step.expose().get(..written).unwrap_or_default();
         if plain.len() as u64 + piece.len() as u64 > limit {
             return Err(UnpackError::TooLarge);
         }
         plain.try_push(piece).map_err(|_| UnpackError::OutOfMemory)?;
+        if taken == 0 && written == 0 {
+            break;
+        }
     }
+    if unpacker.is_whole() { Ok(plain) } else { Err(UnpackError::Corrupt) }
 }
 
 #[cfg(test)]

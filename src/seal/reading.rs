@@ -4,9 +4,9 @@
 use encodify::base64::LENIENT;
 
 use crate::age::{self, Identity, Wrapped};
-use crate::secret::SecretBytes;
 use crate::user::User;
 
+use super::body::Body;
 use super::open::{Head, Outer, UnsealError};
 use super::payload;
 use super::signature::Signature;
@@ -104,26 +104,20 @@ impl Reading {
         Ok((summary.size == self.signature.size).then_some(summary))
     }
 
-    /// Opens the body; `None` where it was not fetched. The sealed form is given up for it. An original of
-    /// more than `most` octets is not even begun.
+    /// Finds the key of the body; `None` where it was not fetched. The sealed form goes with it. An original
+    /// of more than `most` octets is not even begun.
     ///
     /// # Errors
     /// As [`super::unseal`].
-    pub fn open_message<I: Identity>(
+    pub fn take_body<I: Identity>(
         &mut self,
         keys: &[I],
         most: u64,
-    ) -> Result<Option<SecretBytes>, UnsealError> {
+    ) -> Result<Option<Body>, UnsealError> {
         let Some(file) = self.body.take() else { return Ok(None) };
         if self.signature.size > most {
             return Err(UnsealError::TooLarge);
         }
-        let packed = age::decrypt(keys, &file)?;
-        drop(file);
-        let message = payload::unpack(packed.expose(), self.signature.size)?;
-        if message.len() as u64 != self.signature.size {
-            return Err(UnsealError::Damaged);
-        }
-        Ok(Some(message))
+        Body::new(keys, file, self.signature.size).map(Some)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::agent::identity::Recovered;
-use crate::seal::{Reading, Summary, UnsealError};
+use crate::seal::{Body, Reading, Summary, UnsealError};
 use crate::secret::SecretBytes;
 
 use super::batch::panicked;
@@ -114,7 +114,7 @@ fn open(
     only_message: bool,
 ) -> Result<Found, UnsealError> {
     let keys = std::slice::from_ref(recovered);
-    let message = reading.open_message(keys, most)?;
+    let message = reading.take_body(keys, most)?.map(Body::open).transpose()?;
     let summary = match &message {
         // Nobody looks into it.
         Some(message) if only_message => Some(Summary::of_size(message.len())),
