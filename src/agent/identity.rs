@@ -79,6 +79,13 @@ impl Recovered {
     }
 }
 
+impl Recovered {
+    /// Takes others in.
+    pub fn join(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+}
+
 impl Identity for Recovered {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Result<Option<FileKey>, age::Error> {
         let Some(wrapped) = Wrapped::of(stanza)? else { return Ok(None) };

@@ -2,6 +2,7 @@
 //! and shown, and how its answers are written anew.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 
 use super::fetched::{self, Pair};
@@ -11,6 +12,7 @@ use super::response::{self, Response};
 use super::section::Text;
 use super::token::{Cursor, Malformed};
 use super::view::{Unanswered, View};
+use super::write;
 use crate::seal::{SIGNATURE_FIELD, SUMMARY_FIELD};
 
 /// What the store is asked beside what the client wants.
@@ -200,6 +202,35 @@ impl Fetch {
         out: &mut Vec<u8>,
     ) -> Result<(), Unanswered> {
         let start = out.len();
+        let written = self.write(answer, out, |item, out| view.answer(item, out));
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+
+    /// Writes the answer for a sealed message of `octets` of which only the whole is asked, without the
+    /// message itself: it belongs where it is told.
+    pub fn write_around(&self, answer: &Answer<'_>, octets: u64, out: &mut Vec<u8>) -> Vec<usize> {
+        let mut places = Vec::new();
+        let written = self.write(answer, out, |item, out| {
+            out.extend_from_slice(&item.label());
+            out.push(b' ');
+            write::announce(octets, out);
+            places.push(out.len());
+            Ok::<_, Infallible>(())
+        });
+        match written {
+            Ok(()) => places,
+        }
+    }
+
+    fn write<E>(
+        &self,
+        answer: &Answer<'_>,
+        out: &mut Vec<u8>,
+        mut content: impl FnMut(&Item, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         begin(answer.number, out);
         let open = out.len();
         for pair in answer.metadata().filter(|pair| !self.asks(pair)) {
@@ -218,10 +249,7 @@ impl Fetch {
                 continue;
             }
             separate(open, out);
-            if let Err(unanswered) = view.answer(item, out) {
-                out.truncate(start);
-                return Err(unanswered);
-            }
+            content(item, out)?;
         }
         out.extend_from_slice(b")\r\n");
         Ok(())
@@ -264,6 +292,28 @@ impl<'a> Answer<'a> {
         }
         list.push(b')');
         list
+    }
+
+    /// The same answer as a response whose content is left out: what is sealed in it is not needed any
+    /// more, and may be large. It is read as one of the same depth.
+    pub fn without_content(&self, depth: Depth) -> Vec<u8> {
+        let mut line = Vec::new();
+        begin(self.number, &mut line);
+        let open = line.len();
+        for pair in self.metadata() {
+            separate(open, &mut line);
+            write_pair(pair.name, pair.value, &mut line);
+        }
+        separate(open, &mut line);
+        match depth {
+            Depth::Whole => write_pair(b"BODY[]", b"\"\"", &mut line),
+            _ => {
+                let name = format!("BODY[HEADER.FIELDS ({SIGNATURE_FIELD} {SUMMARY_FIELD})]");
+                write_pair(name.as_bytes(), b"\"\"", &mut line);
+            }
+        }
+        line.push(b')');
+        line
     }
 
     /// The same answer with what was said before.
@@ -411,15 +461,39 @@ mod tests {
         let mut out = Vec::new();
         fetch.write_opened(&answer, &view, &mut out).unwrap();
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            String::from_utf8(out.clone()).unwrap(),
             "* 1 FETCH (UID 7 MODSEQ (9) RFC822.SIZE 20 FLAGS () BODY[TEXT] {6}\r\nbody\r\n)\r\n"
         );
         let listed = View::new(&summary, None, Manner::Cyrus);
         assert!(fetch.write_opened(&answer, &listed, &mut Vec::new()).is_err());
+        let slim = answer.without_content(Depth::Body);
+        let slim = fetch.read(&slim, Depth::Body).unwrap();
+        let mut same = Vec::new();
+        fetch.write_opened(&slim, &view, &mut same).unwrap();
+        assert_eq!(same, out);
         let list = answer.metadata_list();
         assert_eq!(list, b"(FLAGS () UID 7 MODSEQ (9))");
         let mut again = fetch.read(b"* 1 FETCH (UID 7 BODY[HEADER.FIELDS (NIGHTSAFE-SIGNATURE SEALED-SUMMARY)] \"x\" BODY[2] \"\")", Depth::Body).unwrap();
         again.with_metadata(&list).unwrap();
         assert_eq!(again.metadata_list(), list);
+    }
+
+    #[test]
+    fn a_message_that_comes_later() {
+        let fetch = fetch(true, "1 (BODY.PEEK[] FLAGS RFC822)");
+        let line = b"* 1 FETCH (FLAGS () UID 7 BODY[] \"sealed\")";
+        let answer = fetch.read(line, Depth::Whole).unwrap();
+        let slim = answer.without_content(Depth::Whole);
+        assert_eq!(slim, b"* 1 FETCH (FLAGS () UID 7 BODY[] \"\")");
+        let answer = fetch.read(&slim, Depth::Whole).unwrap();
+        let mut out = Vec::new();
+        let places = fetch.write_around(&answer, 1234, &mut out);
+        for place in places.into_iter().rev() {
+            out.splice(place..place, *b"<message>");
+        }
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "* 1 FETCH (UID 7 BODY[] {1234}\r\n<message> FLAGS () RFC822 {1234}\r\n<message>)\r\n"
+        );
     }
 }

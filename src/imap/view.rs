@@ -38,6 +38,11 @@ impl fmt::Display for Unanswered {
 
 impl std::error::Error for Unanswered {}
 
+/// Makes a piece of a message such that a client can be told it.
+pub fn show_nuls(octets: &mut [u8]) {
+    write::show_nuls(octets);
+}
+
 /// One message.
 pub struct View<'a> {
     summary: &'a Summary,

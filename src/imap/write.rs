@@ -25,18 +25,27 @@ pub(super) fn nstring(text: Option<&[u8]>, out: &mut Vec<u8>) {
 /// Octets as they are but for NUL, which no literal can hold (RFC 3501 §9 `CHAR8`): it is shown as 0x80.
 pub(super) fn literal(octets: &[u8], out: &mut Vec<u8>) {
     out.reserve(octets.len() + 16);
-    out.push(b'{');
-    number(octets.len() as u64, out);
-    out.extend_from_slice(b"}\r\n");
+    announce(octets.len() as u64, out);
     let start = out.len();
     out.extend_from_slice(octets);
-    let mut written = out.get_mut(start..).unwrap_or_default();
-    while let Some(at) = memchr::memchr(0, written) {
-        let (seen, rest) = written.split_at_mut(at + 1);
+    show_nuls(out.get_mut(start..).unwrap_or_default());
+}
+
+/// What stands before the octets of a literal.
+pub(super) fn announce(octets: u64, out: &mut Vec<u8>) {
+    out.push(b'{');
+    number(octets, out);
+    out.extend_from_slice(b"}\r\n");
+}
+
+/// Makes octets such that a literal can hold them.
+pub(super) fn show_nuls(mut octets: &mut [u8]) {
+    while let Some(at) = memchr::memchr(0, octets) {
+        let (seen, rest) = octets.split_at_mut(at + 1);
         if let Some(nul) = seen.last_mut() {
             *nul = 0x80;
         }
-        written = rest;
+        octets = rest;
     }
 }
 

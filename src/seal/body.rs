@@ -49,6 +49,11 @@ impl Body {
         self.file.len() as u64
     }
 
+    /// Its sealed form.
+    pub(super) fn into_file(self) -> Vec<u8> {
+        self.file
+    }
+
     /// The original, in memory.
     ///
     /// # Errors
@@ -93,8 +98,8 @@ impl Body {
     /// Where it is not what was sealed.
     pub fn check(&self) -> Result<SecretBytes, UnsealError> {
         let mut pieces = self.pieces()?;
-        let first = SecretBytes::from(pieces.next()?.unwrap_or_default().to_vec());
-        while pieces.next()?.is_some() {}
+        let first = SecretBytes::from(pieces.read()?.unwrap_or_default().to_vec());
+        while pieces.read()?.is_some() {}
         Ok(first)
     }
 }
@@ -116,7 +121,7 @@ impl Pieces<'_> {
     ///
     /// # Errors
     /// Where it is not what was sealed: not authentic, or of another size than was signed.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, UnsealError> {
+    pub fn read(&mut self) -> Result<Option<&mut [u8]>, UnsealError> {
         let mut piece = std::mem::take(&mut self.piece);
         if piece.is_empty() {
             piece = SecretBytes::from(vec![0; PIECE_BYTES]);
@@ -131,7 +136,7 @@ impl Pieces<'_> {
             self.end()?;
             return Ok(None);
         }
-        Ok(self.piece.expose().get(..written))
+        Ok(self.piece.expose_mut().get_mut(..written))
     }
 
     /// Writes what comes next to `out`; 0 at the end.
@@ -178,7 +183,7 @@ mod tests {
 
     fn in_pieces(body: &Body) -> Result<Vec<u8>, UnsealError> {
         let (mut all, mut pieces) = (Vec::new(), body.pieces()?);
-        while let Some(piece) = pieces.next()? {
+        while let Some(piece) = pieces.read()? {
             assert!(piece.len() <= PIECE_BYTES);
             all.extend_from_slice(piece);
         }

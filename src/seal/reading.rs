@@ -120,4 +120,9 @@ impl Reading {
         }
         Body::new(keys, file, self.signature.size).map(Some)
     }
+
+    /// Takes the sealed form back.
+    pub fn put_back(&mut self, body: Body) {
+        self.body = Some(body.into_file());
+    }
 }

@@ -135,9 +135,9 @@ impl Summary {
     }
 
     /// Of an opened message whose size is all that is asked for.
-    pub fn of_size(octets: usize) -> Self {
+    pub fn of_size(octets: u64) -> Self {
         Self::with(b"", &mime::skeleton(b""), &Header::parse(b""), (Vec::new(), Vec::new()))
-            .sized(octets as u64)
+            .sized(octets)
     }
 
     fn sized(mut self, size: u64) -> Self {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Permits are for this many octets.
-const UNIT: u64 = 1024;
+pub(super) const UNIT: u64 = 1024;
 /// What a transaction takes beside its message: buffers, a small letter.
 const FIXED_BYTES: u64 = 64 * 1024;
 /// This part of the budget is for messages that need at most [`SMALL_BYTES`].
@@ -22,6 +22,8 @@ pub struct Budget {
     permits: Arc<Semaphore>,
     /// For small messages only: they do not queue behind a large one.
     lane: Arc<Semaphore>,
+    /// For one reader at a time (see [`super::turn`]).
+    turn: Arc<Mutex<()>>,
     units: u64,
     wait: Duration,
 }
@@ -39,7 +41,8 @@ impl Budget {
     pub fn new(octets: u64, wait: Duration) -> Self {
         let units = (octets / UNIT).min(Semaphore::MAX_PERMITS as u64).min(u64::from(u32::MAX));
         let lane = units / LANE_PART;
-        Self { permits: semaphore(units - lane), lane: semaphore(lane), units, wait }
+        let turn = Arc::default();
+        Self { permits: semaphore(units - lane), lane: semaphore(lane), turn, units, wait }
     }
 
     /// One client's share.
@@ -55,6 +58,28 @@ impl Budget {
     /// What one client may have, and so one message may need, at most: three quarters.
     pub fn largest(&self) -> u64 {
         (self.units - self.units / 4) * UNIT
+    }
+
+    /// Takes `octets` of a client's share, if they are there, and says how many that made.
+    pub(super) fn try_take(
+        &self,
+        share: &Share,
+        octets: u64,
+    ) -> Option<([OwnedSemaphorePermit; 2], u64)> {
+        let units = u32::try_from(octets.div_ceil(UNIT)).ok()?;
+        let acquire =
+            |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_many_owned(units).ok();
+        Some(([acquire(&share.0)?, acquire(&self.permits)?], u64::from(units) * UNIT))
+    }
+
+    /// Waits for the one turn that there is.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// How long somebody waits for memory.
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
     }
 
     /// What a message of `octets` needs while it is sealed: itself and its compressed form, which may
@@ -120,7 +145,7 @@ impl Reserved {
         }
         let acquire =
             |semaphore: &Arc<Semaphore>| Arc::clone(semaphore).try_acquire_many_owned(count).ok();
-        let of_all = || Some(vec![acquire(&self.share.0)?, acquire(&self.budget.permits)?]);
+        let of_all = || Some(Vec::from(self.budget.try_take(&self.share, missing * UNIT)?.0));
         let is_small = (self.units + missing) * UNIT <= SMALL_BYTES;
         let of_lane = || Some(vec![acquire(&self.budget.lane).filter(|_| is_small)?]);
         let Some(permits) = of_all().or_else(of_lane) else { return false };

@@ -8,6 +8,7 @@ pub mod clients;
 mod exposition;
 pub mod memory;
 mod signals;
+pub mod turn;
 
 use std::fmt;
 use std::io;

@@ -15,6 +15,7 @@ use crate::imap::frame::Step;
 use crate::imap::login::Credentials;
 use crate::imap::response::{self, Response};
 use crate::secret::SecretBytes;
+use crate::service::turn::Hold;
 use crate::sys::socket::{Peer, Stream};
 
 use super::origin::Origin;
@@ -24,6 +25,8 @@ use super::wire::Wire;
 
 /// The longest line of a response, and what a response may have beside one message, in octets.
 const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
+/// A response of more octets needs memory that others need, too.
+pub(super) const FREE_BYTES: usize = 128 * 1024;
 
 /// A connection to the store.
 pub(super) struct Backend {
@@ -34,6 +37,10 @@ pub(super) struct Backend {
     commands: u64,
     patience: Duration,
     most: usize,
+    /// Where the last literal of the response in hand ends.
+    literals_end: usize,
+    /// Memory for the response in hand; before the login there is none but for a small one.
+    hold: Option<Hold>,
     /// What was said while something else was waited for.
     aside: Vec<u8>,
     manner: Manner,
@@ -52,6 +59,8 @@ pub(super) enum Failed {
     Refused(String),
     /// It takes no password at the moment, with these words.
     Away(String),
+    /// There is no memory for what it says.
+    NoMemory,
 }
 
 impl From<io::Error> for Failed {
@@ -74,6 +83,7 @@ impl fmt::Display for Failed {
             Self::Bye(text) => write!(f, "it sent the client away: {text}"),
             Self::Refused(text) => write!(f, "it does not take the password: {text}"),
             Self::Away(text) => write!(f, "it lets nobody log in: {text}"),
+            Self::NoMemory => write!(f, "there is no memory for what it says"),
         }
     }
 }
@@ -117,6 +127,8 @@ impl Backend {
             capabilities: Capabilities::default(),
             commands: 0,
             patience,
+            literals_end: 0,
+            hold: None,
             aside: Vec::new(),
             manner: Manner::Dovecot,
             // A sealed message is written in base64.
@@ -326,20 +338,41 @@ impl Backend {
         format!("n{}", self.commands).into_bytes()
     }
 
-    /// Waits for a whole response and says how long it is. Nothing is lost where somebody stops waiting.
+    /// Lets large responses come, for which this memory is asked.
+    pub(super) fn set_hold(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
+    /// Waits for a whole response, and for memory for it, and says how long it is. Nothing is lost where
+    /// somebody stops waiting.
     ///
     /// # Errors
     /// Where the store is gone, or says more than it may.
     pub(super) async fn response(&mut self) -> Result<usize, Failed> {
+        loop {
+            if let Some(octets) = self.response_if_room().await? {
+                return Ok(octets);
+            }
+            let needed = Self::needed(self.literals_end);
+            let Some(hold) = &mut self.hold else { return Err(Failed::NoMemory) };
+            hold.have(needed).await.map_err(|_| Failed::NoMemory)?;
+        }
+    }
+
+    /// The same; `None` where memory has to be waited for.
+    ///
+    /// # Errors
+    /// As [`Backend::response`].
+    pub(super) async fn response_if_room(&mut self) -> Result<Option<usize>, Failed> {
         loop {
             match self
                 .wire
                 .step()
                 .map_err(|_| Failed::Nonsense("a line that does not end with CRLF"))?
             {
-                Step::Complete(octets) => return Ok(octets),
+                Step::Complete(octets) => return Ok(Some(octets)),
                 Step::Literal { head, .. } if !response::may_have_literals(self.wire.waiting()) => {
-                    return Ok(head);
+                    return Ok(Some(head));
                 }
                 Step::Literal { head, octets, .. } => {
                     let octets = usize::try_from(octets).unwrap_or(usize::MAX);
@@ -347,15 +380,26 @@ impl Backend {
                     if end > self.most {
                         return Err(Failed::Nonsense("more than the largest message"));
                     }
+                    self.literals_end = end;
+                    if end > FREE_BYTES
+                        && !self.hold.as_mut().is_some_and(|hold| hold.try_have(Self::needed(end)))
+                    {
+                        return Ok(None);
+                    }
                     self.wire.expect(end)?;
                     self.wire.skip(end);
                 }
-                Step::More if self.wire.waiting().len() > self.most => {
+                Step::More if self.wire.waiting().len() > self.literals_end + MAX_LINE_BYTES => {
                     return Err(Failed::Nonsense("a line without an end"));
                 }
                 Step::More => self.wire.fill().await?,
             }
         }
+    }
+
+    /// What a response takes: itself, and what was sealed in it decoded.
+    pub(super) fn needed(octets: usize) -> u64 {
+        octets as u64 / 4 * 7
     }
 
     /// A response that is there, its line end with it.
@@ -366,16 +410,23 @@ impl Backend {
     /// Goes on to the next one.
     pub(super) fn take(&mut self, octets: usize) {
         self.wire.take(octets);
+        self.literals_end = 0;
+        if let Some(hold) = &mut self.hold {
+            hold.give_back();
+        }
+    }
+
+    /// Takes one out, its line end with it, and the memory that it has.
+    pub(super) fn take_out(&mut self, octets: usize) -> (Vec<u8>, Option<Hold>) {
+        self.literals_end = 0;
+        let taken = self.wire.take_out(octets);
+        let next = self.hold.as_ref().map(Hold::another);
+        (taken, std::mem::replace(&mut self.hold, next))
     }
 
     /// Gives memory back while nothing is said.
     pub(super) fn rest(&mut self) {
         self.wire.rest();
-    }
-
-    /// Takes one out, its line end with it.
-    pub(super) fn take_out(&mut self, octets: usize) -> Vec<u8> {
-        self.wire.take_out(octets)
     }
 
     /// How the store writes what several servers write in several ways.

@@ -18,6 +18,9 @@ pub(super) const MAX_COMMAND_BYTES: usize = 64 * 1024;
 /// connection ends.
 const MAX_SKIPPED_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Others have all the memory there is.
+pub(super) const NO_MEMORY: &str = "there is no memory for it now, come back later";
+
 /// A client.
 pub(super) struct Client {
     pub(super) wire: Wire,
@@ -62,7 +65,10 @@ impl From<io::Error> for End {
 
 impl From<Failed> for End {
     fn from(failed: Failed) -> Self {
-        Self::Store(failed.to_string())
+        match failed {
+            Failed::NoMemory => Self::Bye(NO_MEMORY),
+            failed => Self::Store(failed.to_string()),
+        }
     }
 }
 
@@ -112,6 +118,15 @@ impl Client {
     /// Says octets as they are, with the next flush.
     pub(super) fn put(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
+    }
+
+    /// The same, without a copy where there is nothing yet.
+    pub(super) fn put_all(&mut self, bytes: Vec<u8>) {
+        if self.output.is_empty() {
+            self.output = bytes;
+        } else {
+            self.put(&bytes);
+        }
     }
 
     /// Ends a command.

@@ -4,22 +4,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
-
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::response::{self, Response};
 use crate::imap::search::Set;
+use crate::imap::view;
+use crate::service::turn::Hold;
 
-use super::batch::{Again, Batch, panicked};
+use super::batch::{Again, Batch, Parts, Purpose};
 use super::client::{End, Refused};
 use super::lease::Keys;
 use super::reader::Reader;
+use super::room::{Full, Room};
 use super::session::Session;
 use super::show::Done;
 
-/// A batch is opened when it has so many messages, or so many octets.
-pub(super) const BATCH_MESSAGES: usize = 200;
-pub(super) const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Batches that are opened while the next one is read: one for each core.
 pub(super) const MAX_OPENING: usize = 2;
 /// Messages that are asked for again in one command.
@@ -30,7 +28,7 @@ struct Run {
     fetch: Arc<Fetch>,
     reader: Option<Arc<Reader>>,
     batch: Batch,
-    opening: VecDeque<JoinHandle<Result<Done, End>>>,
+    opening: VecDeque<Parts>,
     /// Messages whose body is needed, which was not asked for, by the number of the command's kind.
     held: Again,
     /// Messages that are shown as they are stored in the end.
@@ -60,7 +58,7 @@ impl Session {
         let mut run = Run {
             fetch: Arc::new(fetch),
             reader,
-            batch: Batch::default(),
+            batch: Batch::new(Room::new(self.hold())),
             opening: VecDeque::new(),
             held: Again::new(),
             stored: Vec::new(),
@@ -140,12 +138,20 @@ impl Session {
         depth: Depth,
         again: Again,
     ) -> Result<Vec<u8>, End> {
-        let again = Arc::new(again);
+        let (fetch, reader, again) = (Arc::clone(&run.fetch), run.reader.clone(), Arc::new(again));
+        let purpose = Purpose { fetch, reader, depth, again };
         self.backend.command(command).await?;
         let aside = self.backend.take_aside();
         run.batch.pass_on(&aside);
         let result = loop {
-            let octets = self.next_response_unwatched().await?;
+            let octets = match self.next_response_if_room().await? {
+                Some(octets) => octets,
+                None => {
+                    // What is sent gives memory back; only then can the rest be waited for.
+                    self.open(run, &purpose, 0).await?;
+                    self.next_response_unwatched().await?
+                }
+            };
             let line = self.backend.first(octets);
             let line = line.strip_suffix(b"\r\n").unwrap_or(line);
             match response::parse(line) {
@@ -154,7 +160,10 @@ impl Session {
                     self.backend.take(octets);
                     break rest;
                 }
-                Ok(Response::Fetch { .. }) => run.batch.add(self.backend.take_out(octets)),
+                Ok(Response::Fetch { .. }) => {
+                    let (response, hold) = self.backend.take_out(octets);
+                    run.batch.add(response, hold);
+                }
                 Ok(Response::Bye(_) | Response::Tagged { .. } | Response::Continuation(_))
                 | Err(_) => {
                     return Err(End::Store("it broke off a FETCH".into()));
@@ -164,52 +173,58 @@ impl Session {
                     self.backend.take(octets);
                 }
             }
-            if run.batch.messages() >= BATCH_MESSAGES || run.batch.octets() >= BATCH_BYTES {
-                self.open(run, depth, &again).await?;
+            match run.batch.is_full() {
+                Some(Full::Enough) => self.open(run, &purpose, MAX_OPENING).await?,
+                Some(Full::Short) => self.open(run, &purpose, 0).await?,
+                None => {}
             }
         };
-        self.open(run, depth, &again).await?;
-        while let Some(oldest) = run.opening.pop_front() {
-            self.show(run, oldest).await?;
-        }
+        self.open(run, &purpose, 0).await?;
         Ok(result)
     }
 
-    /// Lets the batch in hand be opened, and shows the oldest of those that are.
-    async fn open(&mut self, run: &mut Run, depth: Depth, again: &Arc<Again>) -> Result<(), End> {
-        if run.batch.is_empty() {
-            return Ok(());
+    /// Lets the batch in hand be opened, and shows the oldest of those that are, up to so many.
+    async fn open(&mut self, run: &mut Run, purpose: &Purpose, left: usize) -> Result<(), End> {
+        if !run.batch.is_empty() {
+            run.opening.push_back(run.batch.take().open(purpose.clone()));
         }
-        let batch = std::mem::take(&mut run.batch);
-        let (fetch, reader) = (Arc::clone(&run.fetch), run.reader.clone());
-        let opening = batch.open(fetch, reader, depth, Arc::clone(again));
-        run.opening.push_back(tokio::spawn(opening));
-        while run.opening.len() > MAX_OPENING {
-            let Some(oldest) = run.opening.pop_front() else { break };
-            self.show(run, oldest).await?;
+        while run.opening.len() > left {
+            let Some(mut oldest) = run.opening.pop_front() else { break };
+            while let Some(mut done) = oldest.next().await? {
+                run.held.extend(std::mem::take(&mut done.held));
+                run.stored.append(&mut done.stored);
+                self.show(done).await?;
+            }
         }
         Ok(())
     }
 
-    async fn show(
-        &mut self,
-        run: &mut Run,
-        opening: JoinHandle<Result<Done, End>>,
-    ) -> Result<(), End> {
-        let done = opening.await.unwrap_or_else(|_| Err(panicked()))?;
-        run.held.extend(done.held);
-        run.stored.extend(done.stored);
-        self.client.put(&done.shown);
+    /// Shows some of a batch; a large message is opened as it is sent.
+    async fn show(&mut self, done: Done) -> Result<(), End> {
+        if done.large.is_empty() {
+            self.client.put_all(done.shown);
+            return self.flush_some().await;
+        }
+        let mut shown = 0;
+        for (place, body) in done.large {
+            self.client.put(done.shown.get(shown..place).unwrap_or_default());
+            self.client.flush().await?;
+            shown = place;
+            // All of it was read before. Where there is no memory now, there is no answer but to hang up:
+            // whatever is said would be taken for the message.
+            let mut pieces = body.pieces().map_err(|_| End::Gone)?;
+            while let Some(piece) = pieces.read().map_err(|_| End::Gone)? {
+                view::show_nuls(piece);
+                self.client.wire.send(piece).await?;
+            }
+        }
+        self.client.put(done.shown.get(shown..).unwrap_or_default());
         self.flush_some().await
     }
-}
 
-impl Drop for Run {
-    /// Nobody opens what nobody waits for.
-    fn drop(&mut self) {
-        for opening in &self.opening {
-            opening.abort();
-        }
+    /// Memory for what this client reads.
+    pub(super) fn hold(&self) -> Hold {
+        Hold::new(Arc::clone(&self.service.budget), self.admission.share.clone())
     }
 }
 

@@ -23,6 +23,7 @@ mod opening;
 mod origin;
 mod places;
 mod reader;
+mod room;
 mod search;
 mod session;
 mod show;

@@ -16,9 +16,10 @@ use crate::seal::UnsealError;
 use super::batch::panicked;
 use super::cache::Known;
 use super::client::{End, Refused};
-use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
-use super::opening::{Found as Parts, Opening};
+use super::fetch::MAX_OPENING;
+use super::opening::{Found as Parts, Opening, Wanted};
 use super::reader::Reader;
+use super::room::{Full, Room};
 use super::session::Session;
 
 /// How often a client is told that his search goes on.
@@ -230,10 +231,18 @@ impl Session {
         let text = set.to_text();
         let command = run.fetch.command(text.as_bytes(), depth);
         self.backend.command(&command).await?;
-        let (mut batch, mut octets_in_it) = (Vec::new(), 0);
+        let (mut batch, mut room) = (Vec::new(), Room::new(self.hold()));
         let mut opening: VecDeque<JoinHandle<Result<Found, End>>> = VecDeque::new();
         loop {
-            let octets = self.next_response_unwatched().await?;
+            let octets = match self.next_response_if_room().await? {
+                Some(octets) => octets,
+                None => {
+                    // Only what is not held can be waited for.
+                    self.evaluate(run, depth, &mut batch, &mut room, &mut opening);
+                    self.add_found(run, &mut opening, 0).await?;
+                    self.next_response_unwatched().await?
+                }
+            };
             let line = self.backend.first(octets);
             let line = line.strip_suffix(b"\r\n").unwrap_or(line);
             let is_last = match response::parse(line) {
@@ -242,8 +251,9 @@ impl Session {
                     true
                 }
                 Ok(Response::Fetch { .. }) if run.fetch.read(line, depth).is_some() => {
-                    octets_in_it += octets;
-                    batch.push(self.backend.take_out(octets));
+                    let (response, hold) = self.backend.take_out(octets);
+                    room.count_message(octets, hold);
+                    batch.push(response);
                     false
                 }
                 _ => {
@@ -251,29 +261,55 @@ impl Session {
                     false
                 }
             };
-            let is_full = batch.len() >= BATCH_MESSAGES || octets_in_it >= BATCH_BYTES;
-            if (is_full || is_last) && !batch.is_empty() {
-                octets_in_it = 0;
-                let responses = std::mem::take(&mut batch);
-                let (reader, fetch) = (Arc::clone(&run.reader), Arc::clone(&run.fetch));
-                let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
-                let asked = Asked { reader, fetch, program, leaves, depth };
-                opening.push_back(tokio::spawn(asked.evaluate(responses)));
+            let full = room.is_full();
+            if is_last || full.is_some() {
+                self.evaluate(run, depth, &mut batch, &mut room, &mut opening);
             }
-            while opening.len() > MAX_OPENING || is_last {
-                let Some(oldest) = opening.pop_front() else { break };
-                let found = oldest.await.unwrap_or(Err(panicked()))?;
-                run.add(found);
-            }
-            if run.told.elapsed() > PATIENCE {
-                run.told = Instant::now();
-                self.client.say("* OK still searching");
-                self.client.flush().await?;
-            }
+            let left = if is_last || full == Some(Full::Short) { 0 } else { MAX_OPENING };
+            self.add_found(run, &mut opening, left).await?;
             if is_last {
                 return Ok(());
             }
         }
+    }
+
+    /// Lets what was fetched be looked at.
+    fn evaluate(
+        &self,
+        run: &Run,
+        depth: Depth,
+        batch: &mut Vec<Vec<u8>>,
+        room: &mut Room,
+        opening: &mut VecDeque<JoinHandle<Result<Found, End>>>,
+    ) {
+        if batch.is_empty() {
+            return;
+        }
+        let next = room.another();
+        let (responses, room) = (std::mem::take(batch), std::mem::replace(room, next));
+        let (reader, fetch) = (Arc::clone(&run.reader), Arc::clone(&run.fetch));
+        let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
+        let asked = Asked { reader, fetch, program, leaves, depth };
+        opening.push_back(tokio::spawn(asked.evaluate(responses, room)));
+    }
+
+    /// Waits for all but so many of what is looked at. A client who waits for long is told that it goes on.
+    async fn add_found(
+        &mut self,
+        run: &mut Run,
+        opening: &mut VecDeque<JoinHandle<Result<Found, End>>>,
+        left: usize,
+    ) -> Result<(), End> {
+        while opening.len() > left {
+            let Some(oldest) = opening.pop_front() else { break };
+            run.add(oldest.await.unwrap_or(Err(panicked()))?);
+        }
+        if run.told.elapsed() > PATIENCE {
+            run.told = Instant::now();
+            self.client.say("* OK still searching");
+            self.client.flush().await?;
+        }
+        Ok(())
     }
 }
 
@@ -293,23 +329,29 @@ struct Looked {
 }
 
 impl Asked {
-    async fn evaluate(self, responses: Vec<Vec<u8>>) -> Result<Found, End> {
+    async fn evaluate(self, responses: Vec<Vec<u8>>, mut room: Room) -> Result<Found, End> {
         let asked = Arc::new(self);
         let looker = Arc::clone(&asked);
         let looking = spawn_blocking(move || looker.look(&responses));
-        let (looked, opening) = looking.await.map_err(|_| panicked())?;
-        let opened = opening.open(&asked.reader, true).await?;
-        let finding = spawn_blocking(move || {
-            let mut found = Found::default();
-            for (message, opened) in looked.into_iter().zip(opened) {
-                asked.find(&message, opened, &mut found);
-            }
-            if let Some(place) = &asked.reader.place {
-                place.learn(std::mem::take(&mut found.learned));
-            }
-            found
-        });
-        finding.await.map_err(|_| panicked())
+        let (looked, mut opening) = looking.await.map_err(|_| panicked())?;
+        let (mut looked, mut found) = (looked.into_iter(), Found::default());
+        while !opening.is_empty() {
+            let results;
+            (results, opening) = opening.some(&asked.reader, Wanted::Message, &mut room).await?;
+            let these: Vec<_> = looked.by_ref().take(results.len()).zip(results).collect();
+            let finder = Arc::clone(&asked);
+            let finding = spawn_blocking(move || {
+                for (message, opened) in these {
+                    finder.find(&message, opened, &mut found);
+                }
+                if let Some(place) = &finder.reader.place {
+                    place.learn(std::mem::take(&mut found.learned));
+                }
+                found
+            });
+            found = finding.await.map_err(|_| panicked())?;
+        }
+        Ok(found)
     }
 
     fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Opening) {
@@ -333,16 +375,18 @@ impl Asked {
     ) {
         let Looked { hit, uid } = *message;
         let evaluate = |mail: &Mail<'_>| self.program.evaluate(hit.number, &self.leaves, mail);
-        let truth = match opened {
-            None => return found.plain.push(hit),
-            Some(Ok((_, Some(message)))) => evaluate(&Mail::opened(message.expose())),
-            Some(Ok((Some(summary), None))) => {
+        let parts = match opened {
+            None | Some(Err(_)) => return found.plain.push(hit),
+            Some(Ok(parts)) => parts,
+        };
+        let truth = match (parts.message, parts.summary) {
+            (Some(message), _) => evaluate(&Mail::opened(message.expose())),
+            (None, Some(summary)) => {
                 let truth = evaluate(&Mail::listed(&summary));
                 found.learned.push((uid, Known::Sealed(summary)));
                 truth
             }
-            Some(Ok((None, None))) => Truth::Unknown,
-            Some(Err(_)) => return found.plain.push(hit),
+            (None, None) => Truth::Unknown,
         };
         match truth {
             Truth::Yes => found.hits.push(hit),

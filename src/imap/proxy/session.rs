@@ -1,5 +1,6 @@
 //! A client who is logged in: his commands in turn, what the store says meanwhile, and the end.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
 use crate::service::clients::Admission;
 
-use super::backend::Backend;
+use super::backend::{Backend, Failed};
 use super::cache::{Entered, Place};
 use super::client::{Asked, Client, End, MAX_COMMAND_BYTES, Refused};
 use super::connection::{ID, say_bye};
@@ -81,6 +82,8 @@ impl Session {
             stop,
         };
         session.enter();
+        let hold = session.hold();
+        session.backend.set_hold(hold);
         session
     }
 
@@ -336,38 +339,20 @@ impl Session {
     /// Waits for the store's next response, and for the end of whoever else is in it.
     pub(super) async fn next_response(&mut self) -> Result<usize, End> {
         let watched = self.keys.are_lost();
-        Self::response_or_end(&mut self.backend, &mut self.client, watched).await
+        let (backend, client) = (&mut self.backend, &mut self.client);
+        response_or_end(backend, client, Backend::response, watched).await
     }
 
     /// The same while the agent is asked: whoever asks finds out that the lease is lost.
     pub(super) async fn next_response_unwatched(&mut self) -> Result<usize, End> {
-        let watched = std::future::pending();
-        Self::response_or_end(&mut self.backend, &mut self.client, watched).await
+        let (backend, client) = (&mut self.backend, &mut self.client);
+        response_or_end(backend, client, Backend::response, pending()).await
     }
 
-    async fn response_or_end(
-        backend: &mut Backend,
-        client: &mut Client,
-        lost: impl Future<Output = ()>,
-    ) -> Result<usize, End> {
-        tokio::pin!(lost);
-        let patience = backend.patience();
-        loop {
-            let has_room = client.wire.waiting().len() < MAX_COMMAND_BYTES;
-            return tokio::select! {
-                biased;
-                octets = timeout(patience, backend.response()) => match octets {
-                    Ok(octets) => Ok(octets?),
-                    Err(_) => Err(End::Store("no answer in time".into())),
-                },
-                () = &mut lost => Err(End::Bye(LOCKED)),
-                // The next command may come already; whoever hangs up waits for no answer.
-                filled = client.wire.fill(), if has_room => {
-                    filled?;
-                    continue;
-                }
-            };
-        }
+    /// The same; `None` where memory has to be waited for.
+    pub(super) async fn next_response_if_room(&mut self) -> Result<Option<usize>, End> {
+        let (backend, client) = (&mut self.backend, &mut self.client);
+        response_or_end(backend, client, Backend::response_if_room, pending()).await
     }
 
     pub(super) async fn flush_some(&mut self) -> Result<(), End> {
@@ -407,6 +392,32 @@ impl Session {
         finished.await?;
         self.client.put(&said);
         Err(Refusal::bad("IDLE ends with DONE").into())
+    }
+}
+
+async fn response_or_end<R>(
+    backend: &mut Backend,
+    client: &mut Client,
+    read: impl AsyncFn(&mut Backend) -> Result<R, Failed>,
+    lost: impl Future<Output = ()>,
+) -> Result<R, End> {
+    tokio::pin!(lost);
+    let patience = backend.patience();
+    loop {
+        let has_room = client.wire.waiting().len() < MAX_COMMAND_BYTES;
+        return tokio::select! {
+            biased;
+            response = timeout(patience, read(backend)) => match response {
+                Ok(response) => Ok(response?),
+                Err(_) => Err(End::Store("no answer in time".into())),
+            },
+            () = &mut lost => Err(End::Bye(LOCKED)),
+            // The next command may come already; whoever hangs up waits for no answer.
+            filled = client.wire.fill(), if has_room => {
+                filled?;
+                continue;
+            }
+        };
     }
 }
 

@@ -89,17 +89,20 @@ impl Wire {
         }
     }
 
-    /// Takes octets off the front into memory of their own.
+    /// Takes octets off the front into memory of their own. Where they are most of what is there, it is the
+    /// rest that moves.
     pub(super) fn take_out(&mut self, octets: usize) -> Vec<u8> {
-        let taken = if self.start == 0 && octets == self.input.len() {
-            let taken = std::mem::take(&mut self.input);
-            self.framer.restart();
+        let rest = self.waiting().len().saturating_sub(octets);
+        if octets < rest {
+            let taken = self.first(octets).to_vec();
+            self.take(octets);
             return taken;
-        } else {
-            self.first(octets).to_vec()
-        };
-        self.take(octets);
-        taken
+        }
+        self.input.drain(..self.start.min(self.input.len()));
+        self.start = 0;
+        let rest = self.input.split_off(octets.min(self.input.len()));
+        self.framer.restart();
+        std::mem::replace(&mut self.input, rest)
     }
 
     /// Looks for the end of the command or response that waits.
