@@ -145,8 +145,9 @@ pub fn tagged(text: &[u8]) -> Result<Tagged<'_>, Malformed> {
     Ok(Tagged { tag, command: at.rest() })
 }
 
-/// Whether there is nothing in the lines of a command, literals aside, that ends a line for some servers
-/// or a text for others: CR or NUL.
+/// Whether every server finds the end of a command where it was found here: there is neither CR nor NUL in
+/// its lines, literals aside, and a literal is announced where one can stand. What one server takes for the
+/// rest of a command must not be the next command for another.
 pub fn is_clean(text: &[u8]) -> bool {
     let mut framer = Framer::default();
     let mut from = 0;
@@ -154,12 +155,27 @@ pub fn is_clean(text: &[u8]) -> bool {
     while let Ok(Step::Literal { head, octets, .. }) = framer.step(text) {
         let line = text.get(from..head).and_then(|line| line.strip_suffix(b"\r\n"));
         from = head.saturating_add(usize::try_from(octets).unwrap_or(usize::MAX));
-        if from > text.len() || !line.is_some_and(clean) {
+        if from > text.len() || !line.is_some_and(|line| clean(line) && ends_with_literal(line)) {
             return false;
         }
         framer.skip(from);
     }
     text.get(from..).is_some_and(clean)
+}
+
+/// Whether what a line announces at its end stands for itself: behind a space or a bracket (RFC 3501 §9),
+/// and not within quotes.
+fn ends_with_literal(line: &[u8]) -> bool {
+    let Some(brace) = memchr::memrchr(b'{', line) else { return false };
+    let before = line.get(..brace).unwrap_or_default();
+    let before = before.strip_suffix(b"~").unwrap_or(before);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for byte in before {
+        let escapes = is_quoted && !is_escaped && *byte == b'\\';
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = escapes;
+    }
+    !is_quoted && matches!(before.last(), Some(b' ' | b'('))
 }
 
 /// Reads what stands behind the tag.
@@ -434,6 +450,22 @@ mod tests {
         for text in [&b"NOOP\rb LOGOUT"[..], b"NO\0OP", b"LOGIN {3}\r\nabc\r", b"LOGIN {9}\r\nabc"]
         {
             assert!(!is_clean(text));
+        }
+        // A server that takes no literal there ends the command at that line.
+        for text in [
+            "GETQUOTA \"x {8+}\r\nb LOGOUT",
+            "GETQUOTA \"x\\\" {8+}\r\nb LOGOUT\"",
+            "GETQUOTA x{8+}\r\nb LOGOUT",
+            "LIST \"\" \"\"{8+}\r\nb LOGOUT",
+        ] {
+            assert!(!is_clean(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "GETQUOTA {8+}\r\nb LOGOUT",
+            "SETMETADATA \"a\\\"b\" (/x ~{8+}\r\nb LOGOUT)",
+            "LIST \"\\\\\" ({8}\r\nb LOGOUT)",
+        ] {
+            assert!(is_clean(text.as_bytes()), "{text}");
         }
     }
 }

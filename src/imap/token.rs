@@ -208,27 +208,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// It has no line end in it (RFC 3501 §9 `QUOTED-CHAR`): whoever looks for the end of a command or of a
+    /// response finds it there.
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
         self.expect(b'"')?;
         let end = memchr::memchr2(b'"', b'\\', self.rest).ok_or(Malformed)?;
         let plain = self.take(end)?;
+        if memchr::memchr2(b'\r', b'\n', plain).is_some() {
+            return Err(Malformed);
+        }
         if self.eat(b'"') {
             return Ok(Cow::Borrowed(plain));
         }
         let mut text = plain.to_vec();
         loop {
-            let (first, rest) = self.rest.split_first().ok_or(Malformed)?;
-            self.rest = rest;
-            match first {
+            match self.any()? {
                 b'"' => return Ok(Cow::Owned(text)),
-                b'\\' => {
-                    let (escaped, rest) = self.rest.split_first().ok_or(Malformed)?;
-                    self.rest = rest;
-                    text.push(*escaped);
-                }
-                other => text.push(*other),
+                b'\\' => text.push(self.any().and_then(in_a_line)?),
+                other => text.push(in_a_line(other)?),
             }
         }
+    }
+
+    fn any(&mut self) -> Result<u8, Malformed> {
+        let (first, rest) = self.rest.split_first().ok_or(Malformed)?;
+        self.rest = rest;
+        Ok(*first)
     }
 
     /// RFC 7888 has the `+` and `-`, RFC 3516 the `~`.
@@ -248,6 +253,10 @@ impl<'a> Cursor<'a> {
         self.rest = rest;
         Ok(taken)
     }
+}
+
+fn in_a_line(byte: u8) -> Result<u8, Malformed> {
+    if matches!(byte, b'\r' | b'\n') { Err(Malformed) } else { Ok(byte) }
 }
 
 fn is_atom(byte: u8) -> bool {
@@ -282,9 +291,19 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_malformed() {
-        for text in
-            ["\"a", "\"a\\", "{3}\r\nab", "{3}", "{99999999999999999999}\r\n", "(a", ")", ""]
-        {
+        for text in [
+            "\"a",
+            "\"a\\",
+            "\"a\r\nb\"",
+            "\"a\\\"\nb\"",
+            "\"a\\\rb\"",
+            "{3}\r\nab",
+            "{3}",
+            "{99999999999999999999}\r\n",
+            "(a",
+            ")",
+            "",
+        ] {
             assert_eq!(Cursor::new(text.as_bytes()).value().err(), Some(Malformed), "{text}");
         }
         let deep = [vec![b'('; 100_000], vec![b')'; 100_000]].concat();

@@ -45,7 +45,7 @@ pub fn check(said: &[u8]) -> bool {
             let mut told = Vec::new();
             fetch.write_stored(&answer, depth, &mut told);
             let shown = whole(&told).expect("one whole response");
-            assert_eq!(shown.len() + 2, told.len());
+            assert_eq!(shown.len() + 2, told.len(), "{}", told.escape_ascii());
             let Ok(Response::Fetch { number: again, list }) = response::parse(shown) else {
                 panic!("{}", told.escape_ascii());
             };

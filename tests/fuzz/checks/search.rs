@@ -21,9 +21,12 @@ fn asked_and_answered(program: &Program, manner: Manner, message: &[u8]) {
     let one: Set = [7].into_iter().collect();
     let asked = command(&program.for_plain(&one, true));
     let again = Program::parse(&asked, manner).expect("what the backend is asked is a search");
-    let twice = command(&again.for_plain(&one, true));
+    let mut twice = command(&again.for_plain(&one, true));
     // A long program is not looked through for what stands in it twice.
-    assert!(twice == asked || twice.strip_prefix(b"UID 7 ") == Some(&asked), "{asked:?}");
+    if let Some(at) = memchr::memmem::find(&twice, b"UID 7 UID 7 ") {
+        twice.drain(at..at + 6);
+    }
+    assert_eq!(twice.escape_ascii().to_string(), asked.escape_ascii().to_string());
     let narrowing = Program::parse(program.narrowing().as_bytes(), manner);
     assert!(narrowing.expect("the narrowing is a search").is_native());
     let leaves: Vec<Set> = program.leaves().map(|_| one.clone()).collect();
