@@ -180,6 +180,11 @@ pub fn recovery_exported(user: &dyn Display, recovery_key: &dyn Display) {
     warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=exported"));
 }
 
+/// One-time keys of recoveries that are over could not be removed.
+pub fn recovery_kept(problem: &dyn Display) {
+    warn(format_args!("recovery: old one-time keys are still there: {problem}"));
+}
+
 /// The officers answered, and the keys of `user` are open by this recovery key.
 pub fn recovery_key_used(user: &dyn Display, recovery_key: &dyn Display) {
     warn(format_args!("recovery: user={user}, recovery_key={recovery_key}, status=unlocked"));

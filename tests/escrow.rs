@@ -345,6 +345,24 @@ fn the_way_back_needs_no_pepper_of_before() {
     assert_eq!(site.unseal("alice", NEW, &before).good().stdout, support::opened());
 }
 
+/// Who could not be helped by the officers yet.
+#[test]
+fn check_counts_whom_the_recovery_key_reaches() {
+    let (officers, site) = alice();
+    let checked = || site.run(["check"]).good().text();
+    assert!(checked().contains("key records: 1 user, 1 with a slot for the recovery key\n"));
+    site.configure("", "");
+    site.enroll("bob", OLD).good();
+    assert!(checked().contains("key records: 2 users\n"), "{}", checked());
+    officers.give_public_half_to(&site);
+    assert!(checked().contains("2 users, 1 with a slot"), "{}", checked());
+    confirmed_login(&site, "bob", OLD);
+    assert!(checked().contains("2 users, 2 with a slot"), "{}", checked());
+    // Another key: nobody has a slot for that one.
+    Officers::with_password().give_public_half_to(&site);
+    assert!(checked().contains("2 users, 0 with a slot"), "{}", checked());
+}
+
 /// The private half on the server is what escrow must never come to.
 #[test]
 fn check_names_a_private_half_on_the_server() {

@@ -183,6 +183,49 @@ fn only_the_master_password_opens() {
 }
 
 #[test]
+fn the_master_password_can_be_changed() {
+    let officers = Officers::with_password();
+    let (site, blob) = site_and_blob(&officers);
+    let (key, blob_file) = (officers.path("stick/recovery.key"), officers.file("blob", &blob));
+    let new: &[u8] = b"Reineclauden-Kompott";
+    let change = |old: &[u8], new: &[u8]| {
+        let new = officers.file("new", new);
+        officers.feed(&["passwd", &key, "--password-file", "-", "--new-password-file", &new], old)
+    };
+    let opens = |password: &[u8]| {
+        let words = ["open", "--key", &key, "--password-file", "-", "--yes", &blob_file];
+        officers.feed(&words, password)
+    };
+    // Whatever is wrong changes nothing.
+    let before = files_below(officers.path("stick").as_ref());
+    change(b"wrong", new).fails(77, &["cannot unlock", &key, "wrong master password"]);
+    change(MASTER, b"short").fails(66, &["master password", "12 octets"]);
+    let both = ["passwd", &key, "--password-file", "-", "--new-password-file", "-"];
+    officers.feed(&both, MASTER).fails(64, &["standard input cannot be both"]);
+    let public = officers.public_path().display().to_string();
+    for (path, status) in [(public, 65), (officers.path("none"), 66), (officers.path("stick"), 74)]
+    {
+        let new = officers.file("new", new);
+        let words = ["passwd", &path, "--password-file", "-", "--new-password-file", &new];
+        officers.feed(&words, MASTER).fails(status, &[&path]);
+    }
+    assert_eq!(files_below(officers.path("stick").as_ref()), before);
+
+    let copy = officers.file("copy", &fs::read(&key).unwrap());
+    let ran = change(MASTER, new).good();
+    assert!(ran.text().contains(&officers.key()), "{}", ran.text());
+    assert!(ran.stderr.contains("copies"), "{}", ran.stderr);
+    opens(MASTER).fails(77, &["wrong master password"]);
+    has_the_root_key(&site, &opens(new).good().stdout);
+    assert_eq!(mode(key.as_ref()), 0o600);
+    // A copy is as it was, which is what the hint is for.
+    let words = ["open", "--key", &copy, "--password-file", "-", "--yes", &blob_file];
+    officers.feed(&words, MASTER).good();
+    // Nothing else is left beside it.
+    assert_eq!(files_below(officers.path("stick").as_ref()).len(), before.len());
+}
+
+#[test]
 fn what_init_makes() {
     let officers = Officers::new();
     let (folder, password) = (officers.path("a/b"), officers.file("master", MASTER));

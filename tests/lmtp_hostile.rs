@@ -290,6 +290,7 @@ fn ten_thousand_connections_served() {
     allow_files(11_000);
     let more = "connections = 12000\nconnections_per_client = 12000";
     let hooked = Hooked::with(Server::start(Vec::new()), "", more);
+    let idle = hooked.hook.kilobytes("VmRSS");
     let mut held: Vec<_> = (0..10_000).map(|_| Client::inet(hooked.hook.inet())).collect();
     for client in &mut held {
         client.expect("220 ");
@@ -302,6 +303,10 @@ fn ten_thousand_connections_served() {
         client.expect("250 ");
     }
     others_are_served(&hooked);
+    // As examples/nightsafe.toml has it.
+    let each = (hooked.hook.kilobytes("VmHWM") - idle) / held.len() as u64;
+    println!("{each} KiB for a connection");
+    assert!(each <= 16, "{each} KiB for a connection");
     let mut last = held.pop().unwrap();
     last.send("P\r\nLHLO x\r\n");
     last.expect("250 ");

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::sync::Arc;
 
 use encodify::base64::STANDARD;
 use nightsafe::age::SecretKey;
@@ -44,11 +45,11 @@ fn has_none(what: &str, content: &[u8], secrets: &[Vec<u8>]) {
 
 #[test]
 fn debug_output_shows_none() {
-    let (alice, pepper) = (User::parse("alice").unwrap(), Pepper::generate());
+    let (alice, pepper) = (User::parse("alice").unwrap(), Arc::new(Pepper::generate()));
     let mut change = Change::enrolment(&alice, 1);
     change.add_password(PASSWORD.as_bytes(), &pepper, SlotState::Active, 1).unwrap();
     let (record, root) = change.finish().unwrap();
-    let provisional = Some(SecretKey::generate());
+    let provisional = Some(Arc::new(SecretKey::generate()));
     let site = SiteSecrets { pepper, provisional, recovery: None };
     let pepper = &site.pepper;
     let unlocked = record.unlock(PASSWORD.as_bytes(), &site).unwrap();

@@ -294,3 +294,73 @@ fn a_pepper_that_only_the_archive_needs_is_not_made_anew() {
     fs::remove_file(site.join("pepper")).unwrap();
     site.run(["setup"]).fails(73, &["pepper", "is missing"]);
 }
+
+/// Whom the agent runs as.
+const AGENT_UID: u32 = 64_731;
+
+/// What the agent's user has to own, and what he must not.
+fn owners(site: &Site, names: &[&str]) -> Vec<u32> {
+    names.iter().map(|name| fs::symlink_metadata(site.join(name)).unwrap().uid()).collect()
+}
+
+#[test]
+fn root_gives_the_agents_user_what_the_agent_needs() {
+    assert!(rustix::process::geteuid().is_root(), "only root can give files away");
+    let site = Site::new();
+    site.enroll("alice", PASSWORD).good();
+    site.enroll("bob", PASSWORD).good();
+    site.run(["remove", "bob"]).good();
+    site.run(["setup", "--delivery-group", "64732"]).good();
+    let his = ["keys/private", "keys/private/alice", "keys/private/.nightsafe-site"];
+    let his: Vec<_> = his
+        .into_iter()
+        .chain(["keys/private/.archive", "keys/public", "keys/public/alice"])
+        .chain(["pepper", "provisional.key"])
+        .collect();
+    let others = ["keys", "sealing.key", "sealing.ring"];
+    assert_eq!(owners(&site, &his), [0; 8]);
+
+    site.configure("", &format!("[agent]\nuser = \"{AGENT_UID}\""));
+    site.run(["check"]).fails_somewhere(78, "does not belong to 64731");
+    site.run(["setup"]).good();
+    assert_eq!(owners(&site, &his), [AGENT_UID; 8]);
+    assert_eq!(owners(&site, &others), [0; 3]);
+    for (path, _) in files_below(&site.join("keys/private/.archive")) {
+        assert_eq!(fs::metadata(&path).unwrap().uid(), AGENT_UID, "{}", path.display());
+    }
+    // Delivery reads what it read before, and no more.
+    assert_eq!(mode(&site.join("keys/public")), 0o2750);
+    assert_eq!(fs::metadata(site.public("alice")).unwrap().gid(), 64_732);
+    assert_eq!((mode(&site.private("")), mode(&site.join("pepper"))), (0o700, 0o600));
+    let checked = site.run(["check"]).text();
+    assert!(!checked.contains("does not belong"), "{checked}");
+    // What root makes later is his as well.
+    site.enroll("carol", PASSWORD).good();
+    assert_eq!(owners(&site, &["keys/private/carol", "keys/public/carol"]), [AGENT_UID; 2]);
+}
+
+/// What somebody else could have put there is not given away with the rest.
+#[test]
+fn setup_gives_nothing_away_where_others_can_write() {
+    assert!(rustix::process::geteuid().is_root(), "only root can give files away");
+    let site = Site::new();
+    let secret = site.file("secret", b"x");
+    let owner = || fs::metadata(&secret).unwrap().uid();
+    site.configure("", &format!("[agent]\nuser = \"{AGENT_UID}\""));
+    let public = site.join("keys/public");
+    fs::set_permissions(&public, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::hard_link(&secret, public.join("zed")).unwrap();
+    site.run(["setup"]).fails(74, &["change the owner of", "keys/public", "others may write"]);
+    assert_eq!(owner(), 0);
+    // Another's folder is left alone.
+    std::os::unix::fs::chown(&public, Some(64_733), None).unwrap();
+    fs::set_permissions(&public, fs::Permissions::from_mode(0o755)).unwrap();
+    site.run(["setup"]).good();
+    assert_eq!((owner(), owners(&site, &["keys/public"])), (0, vec![64_733]));
+    // A link is no key of root's own making.
+    fs::remove_file(public.join("zed")).unwrap();
+    std::os::unix::fs::symlink(&secret, public.join("zed")).unwrap();
+    std::os::unix::fs::chown(&public, Some(0), None).unwrap();
+    site.run(["setup"]).fails(74, &["zed", "not a regular file"]);
+    assert_eq!(owner(), 0);
+}

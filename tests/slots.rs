@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use nightsafe::lifecycle::error::LoginError;
 use support::care::Care;
 use support::{Ran, Site, opened};
 
@@ -95,11 +96,12 @@ fn what_cannot_be_done_to_slots() {
     let password = listed(&site)[0].split(' ').next().unwrap().to_owned();
     remove(&site, &password).fails(64, &[&password, "is a password and cannot be removed"]);
     // An app password cares for no keys: neither for its own slot nor for the password.
+    let new = site.file("new", b"new");
     let care: [&[&str]; 4] = [
         &["slot", "add", "alice", "--app", "x", "--password-file", "-"],
         &["slot", "remove", "alice", "phone", "--password-file", "-"],
         &["rotate", "alice", "--password-file", "-"],
-        &["passwd", "alice", "--password-file", "-", "--new-password-file", "/dev/null"],
+        &["passwd", "alice", "--password-file", "-", "--new-password-file", &new],
     ];
     for arguments in care {
         site.feed(arguments, phone.as_bytes()).fails(77, &["takes the login password of alice"]);
@@ -128,6 +130,30 @@ fn a_code_is_no_password() {
     assert!(!site.private("bob").exists());
     // And a recovery code is not one either.
     assert!(!site.unlocks("alice", code.as_bytes()));
+}
+
+/// What an empty file or a slip at a panel gives locks nobody's keys.
+#[test]
+fn nothing_is_no_password() {
+    let site = site();
+    let code = printed(add(&site, &["--recovery-code"]));
+    let before = fs::read(site.private("alice")).unwrap();
+    let words = ["a password must not be empty"];
+    for empty in [&b""[..], b"\n"] {
+        site.passwd("alice", PASSWORD, empty).fails(66, &words);
+        site.enroll("bob", empty).fails(66, &words);
+        use_code(&site, &code, empty, &[]).fails(66, &words);
+    }
+    let both = [PASSWORD, b"\0\0"].concat();
+    site.feed(["passwd", "alice", "--stdin"], &both).fails(66, &words);
+    assert_eq!(fs::read(site.private("alice")).unwrap(), before);
+    assert!(!site.private("bob").exists());
+    // Nor does a first login that somebody says was accepted without one.
+    site.run(["enroll", "--provisional", "carol"]).good();
+    let care = Care::of_user(&site, "carol");
+    assert!(matches!(care.login("").unwrap_err(), LoginError::EmptyPassword));
+    assert!(care.record().has(nightsafe::keys::SlotKind::Provisional));
+    assert!(matches!(Care::of(&site).stage("pw", "").unwrap_err(), LoginError::EmptyPassword));
 }
 
 #[test]
@@ -159,7 +185,9 @@ fn a_recovery_code_is_good_for_one_use() {
     assert_eq!(fs::read(site.private("alice")).unwrap(), before);
 
     let used = use_code(&site, &code.to_lowercase().replace('-', " "), b"new", &[]).good();
-    assert!(used.text().is_empty() && used.stderr.contains("hint: the code is used up"));
+    assert!(used.text().starts_with("password of alice set"), "{used:?}");
+    assert!(used.stderr.contains("hint: the code is used up"), "{used:?}");
+    assert!(used.stderr.contains("in the login backend"), "{used:?}");
     assert!(!site.unlocks("alice", PASSWORD));
     for secret in [&b"new"[..], phone.as_bytes()] {
         for sealed in [&sealed, &site.seal("alice")] {

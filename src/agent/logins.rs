@@ -185,7 +185,8 @@ impl Agent {
         let no_memory = |cause| no_memory(user, &cause);
         let mut keys = Keys::reserve(facts.keys + 1).map_err(no_memory)?;
         let confirmed = attempt.confirmed;
-        let done = login(&self.keys, user, password, &self.secrets, confirmed, clock::now());
+        let done =
+            login(&self.keys, user, password, &self.current().secrets, confirmed, clock::now());
         let Login { record, unlocked, notices, problem } =
             done.map_err(|error| self.refused(attempt, &trial.tag, error))?;
         keys.fill(&unlocked.keys).map_err(no_memory)?;
@@ -240,6 +241,7 @@ impl Agent {
             LoginError::Directory(DirectoryError::Unknown(_)) => Reply::NoKeys,
             LoginError::NotTheLoginPassword(_)
             | LoginError::PrintedCode
+            | LoginError::EmptyPassword
             | LoginError::MistypedCode => Reply::Refused { reason: error.to_string() },
             error => unavailable(user, &error),
         }

@@ -33,14 +33,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
+use crate::age::PublicKey;
 use crate::config;
 use crate::keys::files::KeyDirectory;
 use crate::keys::site_secrets::SiteSecrets;
 use crate::log;
 use crate::secret;
-use crate::sys::accounts;
+use crate::sys::{accounts, clock};
 use crate::user::Canonical;
 
 use changes::Changes;
@@ -56,18 +57,27 @@ use vault::{Times, Vault};
 
 pub use rights::UnknownUser;
 
+/// How often old one-time keys are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
 /// What a reload replaces.
 #[derive(Debug)]
 struct Current {
     rules: Canonical,
     rights: Rights,
     settings: config::Agent,
+    secrets: SiteSecrets,
 }
 
 impl Current {
-    fn new(settings: &config::Agent, rules: Canonical, users: &str) -> Result<Self, AgentProblem> {
+    fn new(
+        settings: &config::Agent,
+        rules: Canonical,
+        users: &str,
+        secrets: SiteSecrets,
+    ) -> Result<Self, AgentProblem> {
         let rights = Rights::new(&settings.allow, users).map_err(AgentProblem::Unknown)?;
-        Ok(Self { rules, rights, settings: settings.clone() })
+        Ok(Self { rules, rights, settings: settings.clone(), secrets })
     }
 
     fn times(&self) -> Times {
@@ -82,7 +92,6 @@ impl Current {
 #[derive(Debug)]
 pub struct Agent {
     keys: KeyDirectory,
-    secrets: SiteSecrets,
     current: RwLock<Arc<Current>>,
     boot: BootKey,
     vault: Arc<Vault>,
@@ -109,7 +118,7 @@ impl Agent {
         keys: KeyDirectory,
         secrets: SiteSecrets,
     ) -> Result<Arc<Self>, AgentProblem> {
-        let current = Current::new(settings, rules, &accounts::users())?;
+        let current = Current::new(settings, rules, &accounts::users(), secrets)?;
         let patience = Duration::from_secs(settings.wait_timeout);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Self {
@@ -125,12 +134,12 @@ impl Agent {
             recoveries: Semaphore::new(cores),
             patience,
             keys,
-            secrets,
         }))
     }
 
-    /// Takes other settings and rules, with the local `users` of /etc/passwd as somebody read them. The
-    /// socket and the bounds of Argon2 stay as they were.
+    /// Takes other settings and rules, with the local `users` of /etc/passwd and the site's `recovery`
+    /// key as somebody read them. The socket, the bounds of Argon2 and the other secrets stay as they
+    /// were.
     ///
     /// # Errors
     /// When the settings name nobody; everything stays as it was.
@@ -139,10 +148,18 @@ impl Agent {
         settings: &config::Agent,
         rules: Canonical,
         users: &str,
+        recovery: Option<PublicKey>,
     ) -> Result<(), AgentProblem> {
-        let current = Current::new(settings, rules, users)?;
+        let before = self.current();
+        let is_other = before.secrets.recovery != recovery;
+        let secrets = SiteSecrets { recovery, ..before.secrets.clone() };
+        let current = Current::new(settings, rules, users, secrets)?;
         self.vault.set_times(current.times());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        if is_other {
+            // Each record gets or loses a slot at the next login, which must not be let in without one.
+            self.vault.forget_passwords();
+        }
         Ok(())
     }
 
@@ -174,6 +191,20 @@ impl Agent {
         });
         let panicked = || Reply::Unavailable { reason: "internal error".to_owned() };
         worked.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Removes the one-time keys of recoveries that nobody has ended in time, for as long as it is polled.
+    async fn keep_house(self: Arc<Self>) {
+        loop {
+            let swept = tokio::task::spawn_blocking({
+                let agent = Arc::clone(&self);
+                move || agent.keys.sweep_recoveries(clock::now())
+            });
+            if let Ok(Err(problem)) = swept.await {
+                log::recovery_kept(&problem);
+            }
+            sleep(HOUSEKEEPING).await;
+        }
     }
 
     /// Wipes keys whose time has come, for as long as it is polled.

@@ -50,8 +50,9 @@ impl Agent {
             let now = clock::now();
             // Before there is anything to put in.
             let root = Root::reserve().map_err(|cause| no_memory(user, &cause))?;
-            let staged = passwd::stage(&agent.keys, user, old, new.expose(), &agent.secrets, now)
-                .map_err(|error| agent.refused(&attempt, &trial.tag, error))?;
+            let staged =
+                passwd::stage(&agent.keys, user, old, new.expose(), &agent.current().secrets, now)
+                    .map_err(|error| agent.refused(&attempt, &trial.tag, error))?;
             agent.guesses.right(user);
             let kept = agent.changes.keep(staged, root, uid, Instant::now());
             let id = kept.map_err(|staged| {
@@ -117,14 +118,20 @@ impl Agent {
         let run = run.map_err(|problem| no_run(&user, &problem))?;
         let (name, secret) = (user.clone(), Arc::clone(&password));
         self.blocking(move |agent| {
-            let made =
-                enroll(&agent.keys, &name, secret.expose(), None, &agent.secrets, clock::now());
+            let made = enroll(
+                &agent.keys,
+                &name,
+                secret.expose(),
+                None,
+                &agent.current().secrets,
+                clock::now(),
+            );
             drop((run, turn));
             match made {
                 Ok(_) => log::agent_enrolled(&name, uid),
                 // Somebody was faster, perhaps another connection of the same mail program.
                 Err(LoginError::Directory(DirectoryError::Exists(_))) => {}
-                Err(error @ LoginError::PrintedCode) => {
+                Err(error @ (LoginError::PrintedCode | LoginError::EmptyPassword)) => {
                     return Err(Reply::Refused { reason: error.to_string() });
                 }
                 Err(error) => return Err(unavailable(&name, &error)),

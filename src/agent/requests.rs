@@ -299,7 +299,7 @@ mod tests {
             sealing_key: at("sealing.key"),
             ..config::Keys::default()
         };
-        setup::setup(&keys, None).unwrap();
+        setup::setup(&keys, setup::Owners::default()).unwrap();
         let secrets = secrets::load(&keys).unwrap();
         let directory = KeyDirectory::open(&keys.directory, None, &[]).unwrap();
         let alice = User::parse("alice").unwrap();

@@ -9,8 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::age::PublicKey;
 use crate::config::{Config, ConfigError, DEFAULT_PATH, MAX_CONFIG_BYTES, MAX_MAP_BYTES};
 use crate::keys::after_write::{AfterWrite, SiteCommand};
+use crate::keys::site_secrets::{MAX_RECOVERY_BYTES, parse_recovery};
+use crate::lifecycle::secrets;
 use crate::secret::SecretBytes;
 use crate::sys::{accounts, file, process};
 use crate::user::Canonical;
@@ -34,6 +37,8 @@ pub struct Configuration {
     pub config: Config,
     /// The rules of `[users]`, with the map file.
     pub rules: Canonical,
+    /// The key that `[keys] recovery_key` names.
+    pub recovery: Option<PublicKey>,
     /// /etc/passwd.
     pub users: String,
 }
@@ -57,7 +62,8 @@ impl Runner {
         let stream = self.stream();
         send(&*stream, &[CONFIGURATION]).map_err(gone)?;
         let piece = || receive(&*stream).map_err(gone)?.ok_or_else(nobody);
-        let [problem, config, map, users] = [piece()?, piece()?, piece()?, piece()?];
+        let [problem, config, map, recovery, users] =
+            [piece()?, piece()?, piece()?, piece()?, piece()?];
         drop(stream);
         if !problem.is_empty() {
             return Err(String::from_utf8_lossy(&problem).into_owned());
@@ -66,7 +72,11 @@ impl Runner {
         let config = parsed.map_err(|error| error.to_string())?;
         let map = config.users.map_file().map(|_| map.as_slice());
         let rules = config.users.canonical_with(map).map_err(|error| error.to_string())?;
-        Ok(Configuration { config, rules, users: String::from_utf8_lossy(&users).into_owned() })
+        let path = secrets::recovery_path(&config.keys);
+        let recovery = path.map(|path| parse_recovery(path, &recovery)).transpose();
+        let recovery = recovery.map_err(|error| error.to_string())?;
+        let users = String::from_utf8_lossy(&users).into_owned();
+        Ok(Configuration { config, rules, recovery, users })
     }
 
     fn stream(&self) -> MutexGuard<'_, UnixStream> {
@@ -126,9 +136,10 @@ pub fn run(command: Vec<String>, path: Option<&Path>) -> io::Result<()> {
             _ => {
                 let read = read_configuration(path);
                 let problem = read.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                let (config, map) = read.unwrap_or_default();
-                for piece in [problem.as_bytes(), config.expose(), map.expose()] {
-                    send(&stream, piece)?;
+                let read = read.unwrap_or_default();
+                send(&stream, problem.as_bytes())?;
+                for piece in [read.config, read.map, read.recovery] {
+                    send(&stream, piece.expose())?;
                 }
                 send(&stream, accounts::users().as_bytes())?;
             }
@@ -137,8 +148,16 @@ pub fn run(command: Vec<String>, path: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// The configuration file and the map file that it names. Nothing for a file that need not be there.
-fn read_configuration(path: Option<&Path>) -> Result<(SecretBytes, SecretBytes), ConfigError> {
+/// The configuration file, the map file and the public recovery key that it names. Nothing for a file that
+/// need not be there.
+#[derive(Default)]
+struct Files {
+    config: SecretBytes,
+    map: SecretBytes,
+    recovery: SecretBytes,
+}
+
+fn read_configuration(path: Option<&Path>) -> Result<Files, ConfigError> {
     let chosen = path.unwrap_or(Path::new(DEFAULT_PATH));
     let config = match file::read(chosen, MAX_CONFIG_BYTES) {
         Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {
@@ -148,7 +167,10 @@ fn read_configuration(path: Option<&Path>) -> Result<(SecretBytes, SecretBytes),
     };
     let parsed = Config::of(chosen, config.expose())?;
     let map = parsed.users.map_file().map(|map| file::read(map, MAX_MAP_BYTES)).transpose()?;
-    Ok((config, map.unwrap_or_default()))
+    let recovery = secrets::recovery_path(&parsed.keys);
+    let recovery = recovery.map(|path| file::read(path, MAX_RECOVERY_BYTES)).transpose()?;
+    let (map, recovery) = (map.unwrap_or_default(), recovery.unwrap_or_default());
+    Ok(Files { config, map, recovery })
 }
 
 fn send(mut to: impl Write, piece: &[u8]) -> io::Result<()> {

@@ -37,6 +37,7 @@ impl Agent {
             open: Mutex::default(),
         });
         let time = tokio::spawn(Arc::clone(&self).keep_time());
+        let house = tokio::spawn(Arc::clone(&self).keep_house());
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(accept(Arc::clone(&shared), listener));
@@ -44,6 +45,7 @@ impl Agent {
         let mut stopped = stopping;
         let _ = stopped.wait_for(|stop| *stop).await;
         time.abort();
+        house.abort();
         self.changes.clear();
         for user in self.vault.lock_all() {
             log::agent_locked(&user, "the agent stops");

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::agent::runner::{self, Configuration, Runner};
 use crate::agent::{Agent, sandbox};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::keys::files::KeyDirectory;
 use crate::keys::public::PublicFolder;
 use crate::log;
@@ -126,11 +126,12 @@ fn reload(
     begun_with: &Config,
     read: Result<Configuration, String>,
 ) -> Result<Vec<&'static str>, String> {
-    let Configuration { config, rules, users } = read?;
-    let reloaded = agent.reload(&config.agent, rules, &users);
+    let Configuration { config, rules, recovery, users } = read?;
+    let reloaded = agent.reload(&config.agent, rules, &users, recovery);
     reloaded.map_err(|problem| problem.to_string())?;
     let mut left = begun_with.agent.left_by_reload(&config.agent);
-    if begun_with.keys != config.keys {
+    let recovery_key = begun_with.keys.recovery_key.clone();
+    if begun_with.keys != (config::Keys { recovery_key, ..config.keys }) {
         left.push("[keys]");
     }
     Ok(left)

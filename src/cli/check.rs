@@ -231,6 +231,8 @@ fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> 
     let secrets = secrets::load(&config.keys)?;
     let pepper = secrets.pepper.id();
     let provisional = secrets.provisional.map(|key| key.public_key().to_string());
+    let recovery = secrets.recovery.map(|key| key.to_string());
+    let mut recoverable = 0;
     let users = keys.users()?;
     for user in &users {
         // What cannot be read is told for each user.
@@ -245,8 +247,17 @@ fn key_records(keys: &KeyDirectory, config: &Config) -> Result<String, Failure> 
             let error = format!("{user} needs provisional key {}", slot.public());
             return Err(Failure::config(error).hint("restore that key from the backup"));
         }
+        let mut escrow = record.slots().iter().filter(|slot| slot.kind() == SlotKind::Escrow);
+        recoverable += usize::from(escrow.any(|slot| Some(slot.public()) == recovery.as_deref()));
     }
-    Ok(format!("{} users", users.len()))
+    let count = match users.len() {
+        1 => "1 user".to_owned(),
+        count => format!("{count} users"),
+    };
+    Ok(match recovery {
+        None => count,
+        Some(_) => format!("{count}, {recoverable} with a slot for the recovery key"),
+    })
 }
 
 /// Whether a secret has none of the permission bits `others`.

@@ -53,7 +53,8 @@ fn files(config: &Config) -> Result<(), Failure> {
         if owner.is_ok_and(|owner| owner != uid) {
             let path = path.display();
             let error = format!("{path} does not belong to {name}, whom the agent runs as");
-            return Err(Failure::config(error).hint(format!("chown -R {name} {path}")));
+            return Err(Failure::config(error)
+                .hint(format!("as root: nightsafe setup, or chown -R {name} {path}")));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `nightsafe recovery init|export|open|finish`: the site's recovery key, on the officers' machine and on
+//! `nightsafe recovery init|passwd|export|open|finish`: the site's recovery key, on the officers' machine and on
 //! the server.
 
 use std::fs::{File, OpenOptions};
@@ -10,7 +10,7 @@ use crate::age::SecretKey;
 use crate::keys::escrow::{
     Answer, Blob, Document, GOOD_FOR, MAX_DOCUMENT_BYTES, Opened, combine, unlock,
 };
-use crate::lifecycle::recovery_key::{Kept, PRIVATE, PUBLIC, SHARE, make};
+use crate::lifecycle::recovery_key::{Kept, PRIVATE, PUBLIC, SHARE, change_password, make};
 use crate::lifecycle::{escrow, secrets};
 use crate::secret::SecretBytes;
 use crate::sys::clock;
@@ -19,7 +19,7 @@ use super::exit::{Failure, complain, say};
 use super::password;
 use super::site::{Site, shown_time};
 use super::usage::User;
-use super::usage::recovery::{Finish, Init, Open};
+use super::usage::recovery::{Finish, Init, Open, Repassword};
 
 /// What prompts call the recovery key.
 const THE_KEY: &str = "the recovery key";
@@ -43,6 +43,17 @@ pub(super) fn init(arguments: &Init) -> Result<ExitCode, Failure> {
         None => format!("keep {folder}/{PRIVATE} and its password apart, and a copy of each"),
     };
     complain("hint", &format!("{private}; none of it may come to the server"));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn passwd(arguments: &Repassword) -> Result<ExitCode, Failure> {
+    let Repassword { key, password_file: old, new_password_file: new } = arguments;
+    password::not_both(old.as_deref(), new.as_deref(), "the old and the new password")?;
+    let old = password::ask(old.as_deref(), THE_KEY)?;
+    let new = password::ask_new(new.as_deref(), THE_KEY)?;
+    let public = change_password(key, &old, &new)?;
+    say(format_args!("recovery key {public} has another master password"))?;
+    complain("hint", &"copies of the file have the old one: change or destroy them, too");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -40,6 +40,7 @@ mod status {
 }
 
 const RESTORE: &str = "restore it from the backup";
+const MAKE_OR_RESTORE: &str = "restore it from the backup; for a new site: nightsafe setup";
 
 /// A command that failed.
 #[derive(Debug)]
@@ -202,10 +203,17 @@ impl From<SiteError> for Failure {
     }
 }
 
+/// A secret of the site that cannot be read.
+fn secret_file(error: FileError) -> Failure {
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    let failure = Failure::from(error);
+    if is_missing { failure.hint(MAKE_OR_RESTORE) } else { failure }
+}
+
 impl From<SiteKeyError> for Failure {
     fn from(error: SiteKeyError) -> Self {
         match error {
-            SiteKeyError::File(error) => error.into(),
+            SiteKeyError::File(error) => secret_file(error),
             SiteKeyError::Malformed(_) => Self::config(error).hint(RESTORE),
         }
     }
@@ -214,7 +222,7 @@ impl From<SiteKeyError> for Failure {
 impl From<PepperError> for Failure {
     fn from(error: PepperError) -> Self {
         match error {
-            PepperError::File(error) => error.into(),
+            PepperError::File(error) => secret_file(error),
             PepperError::Malformed(_) => Self::config(error).hint(RESTORE),
         }
     }
@@ -354,7 +362,7 @@ impl From<LoginError> for Failure {
             LoginError::NotTheLoginPassword(_) => failure,
             LoginError::MistypedCode => Self { status: status::NO_INPUT, ..failure }
                 .hint("it begins with \"recovery-\"; hyphens, spaces and upper case do not matter"),
-            LoginError::PrintedCode => Self { status: status::NO_INPUT, ..failure },
+            LoginError::PrintedCode | LoginError::EmptyPassword => Self { status: status::NO_INPUT, ..failure },
             LoginError::BadName | LoginError::Kept { .. } => {
                 Self { status: status::USAGE, ..failure }
             }

@@ -8,7 +8,7 @@ use crate::lifecycle::recovery::use_code;
 use crate::sys::clock;
 
 use super::escrow;
-use super::exit::{Failure, complain};
+use super::exit::{Failure, complain, say};
 use super::password;
 use super::site::Site;
 use super::usage::recovery::{RecoveryAction, UseCode};
@@ -17,6 +17,7 @@ pub(super) fn run(config: Option<&Path>, action: &RecoveryAction) -> Result<Exit
     match action {
         RecoveryAction::Use(arguments) => with_code(config, arguments),
         RecoveryAction::Init(arguments) => escrow::init(arguments),
+        RecoveryAction::Passwd(arguments) => escrow::passwd(arguments),
         RecoveryAction::Export(arguments) => escrow::export(config, arguments),
         RecoveryAction::Open(arguments) => escrow::open(arguments),
         RecoveryAction::Finish(arguments) => escrow::finish(config, arguments),
@@ -36,12 +37,16 @@ fn with_code(config: Option<&Path>, arguments: &UseCode) -> Result<ExitCode, Fai
     use_code(&keys, &user, typed, new.expose(), next.as_ref(), &secrets, now)?;
     match next {
         Some(next) => password::print_code(&next)?,
-        None => complain(
-            "hint",
-            &format!(
-                "the code is used up; for another one: nightsafe slot add {user} --recovery-code"
-            ),
-        ),
+        None => {
+            say(format_args!("password of {user} set with a recovery code, keys rotated"))?;
+            complain(
+                "hint",
+                &format!(
+                    "the code is used up; for another one: nightsafe slot add {user} --recovery-code"
+                ),
+            );
+        }
     }
+    complain("hint", &"set the same password in the login backend");
     Ok(ExitCode::SUCCESS)
 }

@@ -5,19 +5,27 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Config;
-use crate::lifecycle::setup::setup;
+use crate::lifecycle::setup::{Owners, setup};
 use crate::seal::Ring;
+use crate::sys::{accounts, process};
 
 use super::exit::{Failure, say};
 use super::usage::Setup;
 
 pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, Failure> {
-    let keys = Config::load(config)?.keys;
-    let group = arguments.delivery_group.as_deref().map(group_number).transpose()?;
-    for (path, is_new) in setup(&keys, group)? {
+    let Config { keys, agent, .. } = Config::load(config)?;
+    let delivery_group = arguments.delivery_group.as_deref().map(group_number).transpose()?;
+    let owners = Owners { delivery_group, agent: accounts::uid_of(&agent.user) };
+    for (path, is_new) in setup(&keys, owners)? {
         say(format_args!("{} {}", if is_new { "made    " } else { "is there" }, path.display()))?;
     }
-    if group.is_none() {
+    if owners.agent.is_some() && process::is_root() {
+        say(format_args!(
+            "the key records, the pepper and the provisional key are {}'s",
+            agent.user
+        ))?;
+    }
+    if delivery_group.is_none() {
         say(format_args!("no --delivery-group: only the user who runs this can deliver"))?;
     }
     say(format_args!(""))?;

@@ -150,7 +150,13 @@ fn at_agent(
 
 /// The user's keys, unlocked by his password, and his names.
 fn log_in(site: &Site, user: &User, arguments: &Unseal) -> Result<(Keys, Vec<User>), Failure> {
-    let (keys, secrets) = (site.keys()?, site.secrets()?);
+    let both = site.keys().and_then(|keys| Ok((keys, site.secrets()?)));
+    let (keys, secrets) = both.map_err(|failure| {
+        // Local users read through the agent; key records are not theirs to open.
+        let is_hidden = failure.is_permission();
+        let hint = format!("nightsafe unlock {user}, and then this again");
+        if is_hidden { failure.hint(hint) } else { failure }
+    })?;
     let file = arguments.password.password_file.as_deref();
     let password = password::ask(file, user.as_str())?;
     let (record, unlocked) = login::unlock(&keys, user, password.expose(), &secrets)?;

@@ -90,7 +90,9 @@ Examples:
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Never overwrites anything. Run it again to see what is there.")]
+#[command(after_help = "\
+Never overwrites anything. Run it again to see what is there. Run by root, it gives the key records, the
+pepper and the provisional key to [agent] user, once there is one.")]
 pub(super) struct Setup {
     /// The group that delivery runs as: it may read the sealing key and the public keys
     #[arg(long, value_name = "GROUP")]
@@ -136,7 +138,8 @@ pub(super) struct PasswordFile {
 #[command(after_help = "\
 Stays in the foreground. It listens at [agent] socket, keeps unlocked keys in locked memory, and gives
 out content keys, never a private key. SIGTERM wipes everything and ends it; SIGHUP reads the
-configuration again, but for [keys], the socket and the bounds of Argon2.")]
+configuration again, the recovery key included, but for the rest of [keys], the socket and the bounds
+of Argon2.")]
 pub(super) struct Agent {
     /// Run [keys] after_write and read the configuration for an agent: it starts this by itself
     #[arg(long, hide = true)]

@@ -218,8 +218,8 @@ mod tests {
     }
 
     fn secrets() -> SiteSecrets {
-        let provisional = Some(SecretKey::generate());
-        SiteSecrets { pepper: Pepper::generate(), provisional, recovery: None }
+        let provisional = Some(SecretKey::generate().into());
+        SiteSecrets { pepper: Pepper::generate().into(), provisional, recovery: None }
     }
 
     fn with_password(secrets: &SiteSecrets) -> Change {

@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn secrets() -> SiteSecrets {
-        SiteSecrets { pepper: Pepper::generate(), provisional: None, recovery: None }
+        SiteSecrets { pepper: Pepper::generate().into(), provisional: None, recovery: None }
     }
 
     fn created(user: &User, password: &[u8], secrets: &SiteSecrets) -> Record {

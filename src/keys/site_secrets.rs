@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::age::{PublicKey, SecretKey};
 use crate::secret::SecretBytes;
@@ -14,15 +15,17 @@ use crate::sys::file::{self, FileError, Folder};
 use super::pepper::{Pepper, PepperError};
 
 const MAX_KEY_FILE_BYTES: u64 = 4096;
+/// The largest file of a public recovery key, in octets.
+pub const MAX_RECOVERY_BYTES: u64 = MAX_KEY_FILE_BYTES;
 const PROVISIONAL_COMMENT: &str = "# nightsafe provisional key of this site; public half:";
 
-/// For logins and key care; delivery has no use for it.
-#[derive(Debug)]
+/// For logins and key care; delivery has no use for it. A clone shares the secrets.
+#[derive(Debug, Clone)]
 pub struct SiteSecrets {
     /// Goes into every password's key.
-    pub pepper: Pepper,
+    pub pepper: Arc<Pepper>,
     /// Unlocks the keys of users who never logged in; `None` where the site has none.
-    pub provisional: Option<SecretKey>,
+    pub provisional: Option<Arc<SecretKey>>,
     /// What the root keys of all users are sealed to as well; `None` where escrow is off.
     pub recovery: Option<PublicKey>,
 }
@@ -39,8 +42,8 @@ impl SiteSecrets {
         recovery: Option<&Path>,
     ) -> Result<Self, SecretsError> {
         Ok(Self {
-            pepper: Pepper::load(pepper)?,
-            provisional: load_provisional(provisional)?,
+            pepper: Arc::new(Pepper::load(pepper)?),
+            provisional: load_provisional(provisional)?.map(Arc::new),
             recovery: recovery.map(load_recovery).transpose()?,
         })
     }
@@ -65,8 +68,15 @@ pub fn load_provisional(path: &Path) -> Result<Option<SecretKey>, SecretsError> 
 /// # Errors
 /// When it cannot be read or is none.
 pub fn load_recovery(path: &Path) -> Result<PublicKey, SecretsError> {
-    let bytes = file::read(path, MAX_KEY_FILE_BYTES)?;
-    let key = only_line(bytes.expose()).and_then(|line| line.parse().ok());
+    parse_recovery(path, file::read(path, MAX_RECOVERY_BYTES)?.expose())
+}
+
+/// The same of a file that was read already.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_recovery(path: &Path, bytes: &[u8]) -> Result<PublicKey, SecretsError> {
+    let key = only_line(bytes).and_then(|line| line.parse().ok());
     let wrong = || SecretsError::Malformed { what: "public recovery key", path: path.to_owned() };
     key.ok_or_else(wrong)
 }

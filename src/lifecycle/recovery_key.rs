@@ -1,4 +1,5 @@
-//! How the site's recovery key is made, by the officers and far from the server.
+//! How the site's recovery key is made and its master password changed, by the officers and far from the
+//! server.
 
 use std::fmt;
 use std::path::Path;
@@ -66,15 +67,44 @@ pub fn make(folder: &Path, kept: &Kept<'_>) -> Result<PublicKey, RecoveryKeyErro
     Ok(public)
 }
 
+/// Puts the recovery key in the file `path` under the master password `new` in the place of `old`; gives its
+/// public half. Copies of the file stay under the password that they have.
+///
+/// # Errors
+/// When `old` does not open it, or what was in the way; the file is as it was then.
+pub fn change_password(
+    path: &Path,
+    old: &SecretBytes,
+    new: &SecretBytes,
+) -> Result<PublicKey, RecoveryKeyError> {
+    let name = path.display().to_string();
+    let no_file = || FileError::new("write", path, Errno::INVAL);
+    let file = path.file_name().and_then(|file| file.to_str()).ok_or_else(no_file)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = Folder::open(parent.unwrap_or(Path::new(".")))?;
+    let no_entry = || FileError::new("read", path, Errno::NOENT);
+    let bytes = folder.read(file, MAX_DOCUMENT_BYTES)?.ok_or_else(no_entry)?;
+    let key = unlock(&Document { name: name.clone(), bytes }, old.expose())?;
+    // Nothing takes the place of a file that opens but one that was seen to open.
+    let changed = Document { name, bytes: locked(&key, new)? };
+    let public = unlock(&changed, new.expose())?.public_key();
+    folder.replace(file, changed.bytes.expose(), 0o600)?;
+    Ok(public)
+}
+
+fn locked(key: &SecretKey, password: &SecretBytes) -> Result<SecretBytes, RecoveryKeyError> {
+    if password.len() < MIN_PASSWORD_BYTES {
+        return Err(RecoveryKeyError::ShortPassword);
+    }
+    Ok(lock(key, password.expose())?)
+}
+
 fn private_files(
     key: &SecretKey,
     kept: &Kept<'_>,
 ) -> Result<Vec<(String, SecretBytes)>, RecoveryKeyError> {
     match kept {
-        Kept::Password(password) if password.len() < MIN_PASSWORD_BYTES => {
-            Err(RecoveryKeyError::ShortPassword)
-        }
-        Kept::Password(password) => Ok(vec![(PRIVATE.to_owned(), lock(key, password.expose())?)]),
+        Kept::Password(password) => Ok(vec![(PRIVATE.to_owned(), locked(key, password)?)]),
         Kept::Shares { shares, threshold } => {
             let files = split(key, *shares, *threshold)?.into_iter().zip(1..);
             Ok(files.map(|(file, number)| (format!("{SHARE}{number}"), file)).collect())
@@ -99,7 +129,7 @@ fn reread(
     }
 }
 
-/// Why no recovery key was made.
+/// Why no recovery key was made, or its password not changed.
 #[derive(Debug)]
 pub enum RecoveryKeyError {
     /// A file could not be written, or is there already.

@@ -22,7 +22,8 @@ pub fn recovery(keys: &config::Keys) -> Result<Option<PublicKey>, SecretsError> 
     recovery_path(keys).map(load_recovery).transpose()
 }
 
-fn recovery_path(keys: &config::Keys) -> Option<&Path> {
+/// The file of the public recovery key, if one is named.
+pub fn recovery_path(keys: &config::Keys) -> Option<&Path> {
     let path = &keys.recovery_key;
     (!path.as_os_str().is_empty()).then_some(path)
 }

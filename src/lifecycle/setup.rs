@@ -14,17 +14,27 @@ use crate::keys::site_secrets::{SecretsError, make_provisional};
 use crate::keys::{MARKER, SiteError, SlotKind, new_site};
 use crate::seal::{Ring, SealingKey, SiteKeyError};
 use crate::sys::file::{self, FileError, Folder};
+use crate::sys::process;
 use crate::user::User;
 
 /// What a set-up found or made: the path, and whether it is new.
 pub type Made = Vec<(PathBuf, bool)>;
+
+/// Whom a set-up gives what it makes, beside who runs it. Only root can give files away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Owners {
+    /// The group that delivery runs as.
+    pub delivery_group: Option<u32>,
+    /// The user whom the agent runs as.
+    pub agent: Option<u32>,
+}
 
 /// Makes what is missing of a site that is configured as `keys`. The sealing key comes last: where there
 /// is one, the site was once complete, and folders without markers are folders that are not mounted.
 ///
 /// # Errors
 /// When a secret or a marker is missing that existing keys need; or what was in the way.
-pub fn setup(site: &config::Keys, delivery_group: Option<u32>) -> Result<Made, SetupError> {
+pub fn setup(site: &config::Keys, owners: Owners) -> Result<Made, SetupError> {
     let config::Keys { directory: keys, pepper, provisional_key, sealing_key, .. } = site;
     let public = PublicFolder::path_below(keys);
     let private = KeyDirectory::private_below(keys);
@@ -64,7 +74,7 @@ pub fn setup(site: &config::Keys, delivery_group: Option<u32>) -> Result<Made, S
     file::make_folder(keys, REACHABLE)?;
     file::make_folder(&private, 0o700)?;
     file::make_folder(&public, REACHABLE)?;
-    if let Some(group) = delivery_group {
+    if let Some(group) = owners.delivery_group {
         give(&public, group)?;
     }
     let site = match KeyDirectory::marked_site(keys)? {
@@ -75,8 +85,13 @@ pub fn setup(site: &config::Keys, delivery_group: Option<u32>) -> Result<Made, S
     if !sealing_key.exists() {
         SealingKey::generate(&site).store_new(sealing_key)?;
     }
-    if let Some(group) = delivery_group {
+    if let Some(group) = owners.delivery_group {
         own_group(sealing_key, group)?;
+    }
+    if let Some(agent) = owners.agent.filter(|_| process::is_root()) {
+        for path in [&private, &public, pepper, provisional_key] {
+            file::give_from_root(path, agent)?;
+        }
     }
     Ok(made)
 }

@@ -94,6 +94,32 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     Folder::open(above)?.sync()
 }
 
+/// Gives `path`, and in a folder all that is below it, to `user` where it is root's. What is another's already
+/// is left alone with all below it: whoever can write there could have put something else in its place.
+///
+/// # Errors
+/// What was in the way.
+pub fn give_from_root(path: &Path, user: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let failed = |cause| FileError::new("change the owner of", path, cause);
+    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
+    if metadata.uid() != 0 {
+        return Ok(());
+    }
+    if metadata.is_dir() {
+        if metadata.mode() & 0o022 != 0 {
+            return Err(failed(io::Error::other("others may write there")));
+        }
+        // The folder itself last: until then nobody but root can change what is in it.
+        for entry in std::fs::read_dir(path).map_err(failed)? {
+            give_from_root(&entry.map_err(failed)?.path(), user)?;
+        }
+    } else if !metadata.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
+    }
+    std::os::unix::fs::lchown(path, Some(user), None).map_err(failed)
+}
+
 /// One state of a file. Two that are equal are of the same content, unless somebody set clocks back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

@@ -71,7 +71,9 @@ impl Cyrus {
         let user = &users().cyrus;
         let folders =
             ["", "lib", "lib/db", "lib/socket", "lib/proc", "lib/log", "lib/msg", "lib/lock"];
-        let folders = folders.iter().chain(&["spool", "sieve", "log"]);
+        // Cyrus makes the last one at the first delivery of all. Two that are first at once get in each
+        // other's way, and one of them ends with an assertion: as if this server had had mail before.
+        let folders = folders.iter().chain(&["spool", "sieve", "log", "spool/stage."]);
         for name in folders {
             let path = folder.join(name);
             fs::create_dir_all(&path).unwrap();

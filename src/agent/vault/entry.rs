@@ -210,6 +210,10 @@ impl Entry {
         self.ended.subscribe()
     }
 
+    pub(super) fn forget_passwords(&self) {
+        self.state().proofs.clear();
+    }
+
     pub(super) fn wipe(&self) {
         let mut state = self.state();
         state.is_wiped = true;

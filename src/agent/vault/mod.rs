@@ -118,6 +118,11 @@ impl Vault {
         entry.lease().then(|| Lease { vault: Arc::clone(self), entry })
     }
 
+    /// Forgets which passwords were right: the next login of each user has to show it again. Leases stay.
+    pub(super) fn forget_passwords(&self) {
+        self.all().iter().for_each(|entry| entry.forget_passwords());
+    }
+
     /// Wipes the user's keys; whether there were any.
     pub(super) fn lock(&self, user: &User) -> bool {
         let entry = self.users().remove(user);

@@ -1,5 +1,7 @@
 //! How the commands of escrow end.
 
+use std::io::ErrorKind;
+
 use crate::keys::escrow::EscrowError;
 use crate::lifecycle::escrow::RecoveryError;
 use crate::lifecycle::recovery_key::RecoveryKeyError;
@@ -35,9 +37,10 @@ impl From<EscrowError> for Failure {
 impl From<RecoveryKeyError> for Failure {
     fn from(error: RecoveryKeyError) -> Self {
         match error {
-            RecoveryKeyError::File(error) => {
+            RecoveryKeyError::File(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Self::from(error).hint("name a new folder: nothing is ever overwritten")
             }
+            RecoveryKeyError::File(error) => error.into(),
             RecoveryKeyError::Escrow(error) => error.into(),
             RecoveryKeyError::ShortPassword => Self::no_input(error),
         }

@@ -22,6 +22,8 @@ pub(in crate::cli) enum RecoveryAction {
     Use(UseCode),
     /// Officers: make the site's recovery key
     Init(Init),
+    /// Officers: change the master password of the recovery key
+    Passwd(Repassword),
     /// Server: begin a recovery, and print what the officers need
     Export(User),
     /// Officers: open what was exported, and print the answer
@@ -66,6 +68,25 @@ pub(in crate::cli) struct Init {
     pub(in crate::cli) threshold: Option<u8>,
     #[command(flatten)]
     pub(in crate::cli) password: PasswordFile,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run it offline. The key stays the same, so the server and the users notice nothing. Copies of the file
+keep the password that they have: change or destroy them, too. Where somebody may have had the file and
+its password, make a new recovery key instead.
+
+Example:
+  nightsafe recovery passwd /media/stick/recovery.key")]
+pub(in crate::cli) struct Repassword {
+    /// The recovery key under its master password, which `recovery init` made
+    pub(in crate::cli) key: PathBuf,
+    /// Read the old password from OLD, from standard input for "-"
+    #[arg(long, value_name = "OLD")]
+    pub(in crate::cli) password_file: Option<PathBuf>,
+    /// Read the new password from NEW, from standard input for "-"
+    #[arg(long, value_name = "NEW")]
+    pub(in crate::cli) new_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

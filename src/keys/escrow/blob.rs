@@ -177,7 +177,8 @@ mod tests {
 
     fn record(name: &str, key: &SecretKey) -> Record {
         let recovery = Some(key.public_key());
-        let secrets = SiteSecrets { pepper: Pepper::generate(), provisional: None, recovery };
+        let secrets =
+            SiteSecrets { pepper: Pepper::generate().into(), provisional: None, recovery };
         let mut change = Change::enrolment(&user(name), 1);
         change.add_password(b"pw", &secrets.pepper, SlotState::Active, 1).unwrap();
         change.add_escrow(&secrets, 1).unwrap();

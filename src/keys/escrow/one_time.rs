@@ -76,13 +76,21 @@ impl KeyDirectory {
     pub fn begin_recovery(&self, user: &User, one_time: &OneTime) -> Result<(), DirectoryError> {
         let _lock = self.lock()?;
         let folder = self.private.folder(FOLDER, 0o700)?;
-        folder.sweep()?;
-        for name in folder.list()? {
-            if kept(&folder, &name)?.is_none_or(|other| other.is_over(one_time.time)) {
-                folder.remove(&name)?;
-            }
-        }
+        sweep(&folder, one_time.time)?;
         Ok(folder.replace(user.as_str(), one_time.to_file().expose(), 0o600)?)
+    }
+
+    /// Removes the one-time keys that are too old at `now`, in seconds since 1970: the answers to them
+    /// open nothing from then on.
+    ///
+    /// # Errors
+    /// What was in the way.
+    pub fn sweep_recoveries(&self, now: u64) -> Result<(), DirectoryError> {
+        if !self.private.has(FOLDER)? {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        sweep(&self.private.folder(FOLDER, 0o700)?, now)
     }
 
     /// The one-time key of the recovery of `user` that is under way, if there is one.
@@ -114,6 +122,17 @@ impl KeyDirectory {
         folder.sweep()?;
         Ok(folder.remove(user.as_str())?)
     }
+}
+
+/// Removes what is too old, and what a killed writer left. Only for who holds the lock.
+fn sweep(folder: &Folder, now: u64) -> Result<(), DirectoryError> {
+    folder.sweep()?;
+    for name in folder.list()? {
+        if kept(folder, &name)?.is_none_or(|one_time| one_time.is_over(now)) {
+            folder.remove(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// One that is of no use counts as none: the next export replaces it.

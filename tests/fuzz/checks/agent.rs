@@ -152,7 +152,7 @@ fn start() -> Running {
         sealing_key: folder.join("sealing.key"),
         ..config::Keys::default()
     };
-    setup::setup(&keys, None).unwrap();
+    setup::setup(&keys, setup::Owners::default()).unwrap();
     let site_secrets = secrets::load(&keys).unwrap();
     let directory = KeyDirectory::open(&keys.directory, None, &[]).unwrap();
     let user = User::parse(USER).unwrap();

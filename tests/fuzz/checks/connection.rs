@@ -89,7 +89,7 @@ fn start() -> Running {
     .unwrap();
     let config = Config::load(Some(&folder.join("nightsafe.toml"))).unwrap();
     let keys = &config.keys;
-    setup::setup(keys, None).unwrap();
+    setup::setup(keys, setup::Owners::default()).unwrap();
     let secrets = secrets::load(keys).unwrap();
     let directory = KeyDirectory::open(&keys.directory, None, &[]).unwrap();
     let alice = User::parse("alice@example.org").unwrap();
