@@ -13,6 +13,7 @@ mod append;
 mod backend;
 mod batch;
 mod cache;
+mod certificate;
 mod client;
 mod connection;
 mod fetch;
@@ -51,6 +52,7 @@ use lease::AgentAddress;
 use metrics::Metrics;
 use tls::Tls;
 
+pub use certificate::{Validity, Worth, validity};
 pub use offer::{Offer, ask_for_offer};
 pub use tls::TlsProblem;
 
