@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::refusal::Refusal;
@@ -15,14 +15,14 @@ use crate::seal::UnsealError;
 
 use super::batch::panicked;
 use super::cache::Known;
-use super::client::{End, Refused};
+use super::client::{Client, End, MAX_COMMAND_BYTES, Refused};
 use super::fetch::{BATCH_BYTES, BATCH_MESSAGES, MAX_OPENING};
 use super::opening::{Found as Parts, Opening};
 use super::reader::Reader;
-use super::session::Session;
+use super::session::{LOCKED, Session};
 
 /// How often a client is told that his search goes on.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// As many messages show how a search is best done.
 const SAMPLE_MESSAGES: usize = 64;
 
@@ -40,6 +40,8 @@ struct Run {
     plain: Vec<Hit>,
     /// Messages that have to be opened.
     unknown: Vec<u32>,
+    /// What is being looked into, the oldest first.
+    opening: VecDeque<JoinHandle<Result<Found, End>>>,
     told: Instant,
 }
 
@@ -54,10 +56,42 @@ struct Found {
 }
 
 impl Run {
+    /// Waits for what takes long: the client is told now and then that it does, and ends it when he goes.
+    async fn wait<T>(
+        &mut self,
+        client: &mut Client,
+        work: impl Future<Output = T>,
+    ) -> Result<T, End> {
+        tokio::pin!(work);
+        loop {
+            let has_room = client.wire.waiting().len() < MAX_COMMAND_BYTES;
+            tokio::select! {
+                biased;
+                // The next command may come already; whoever hangs up waits for no answer.
+                filled = client.wire.fill(), if has_room => filled?,
+                done = &mut work => return Ok(done),
+                () = sleep_until(self.told + PATIENCE) => {
+                    self.told = Instant::now();
+                    client.say("* OK still searching");
+                    client.flush().await?;
+                }
+            }
+        }
+    }
+
     fn add(&mut self, found: Found) {
         self.hits.extend(found.hits);
         self.plain.extend(found.plain);
         self.unknown.extend(found.unknown);
+    }
+}
+
+impl Drop for Run {
+    /// Nobody looks into what nobody waits for.
+    fn drop(&mut self) {
+        for opening in &self.opening {
+            opening.abort();
+        }
     }
 }
 
@@ -101,6 +135,7 @@ impl Session {
             hits: Vec::new(),
             plain: Vec::new(),
             unknown: Vec::new(),
+            opening: VecDeque::new(),
             told: Instant::now(),
         };
         self.find(&mut run).await?;
@@ -113,14 +148,15 @@ impl Session {
     }
 
     async fn find(&mut self, run: &mut Run) -> Result<(), Refused> {
-        let candidates = self.ask(run.uid, &[Piece::Plain(run.program.narrowing())]).await?;
+        let narrowing = [Piece::Plain(run.program.narrowing())];
+        let candidates = self.ask(run, &narrowing).await?;
         if candidates.is_empty() {
             return Ok(());
         }
         let mut leaves = Vec::new();
         let asked: Vec<String> = run.program.leaves().collect();
         for leaf in asked {
-            leaves.push(self.ask(run.uid, &[Piece::Plain(leaf)]).await?);
+            leaves.push(self.ask(run, &[Piece::Plain(leaf)]).await?);
         }
         run.leaves = Arc::new(leaves);
         self.look_at(run, candidates).await?;
@@ -128,7 +164,8 @@ impl Session {
             return Ok(());
         }
         let plain: Set = run.plain.iter().map(|hit| hit.number).collect();
-        let found = self.ask(run.uid, &run.program.for_plain(&plain, run.uid)).await?;
+        let asked = run.program.for_plain(&plain, run.uid);
+        let found = self.ask(run, &asked).await?;
         run.hits.extend(run.plain.iter().filter(|hit| found.contains(hit.number)));
         Ok(())
     }
@@ -189,8 +226,8 @@ impl Session {
     }
 
     /// Asks the store a question, and gives what it found.
-    async fn ask(&mut self, uid: bool, pieces: &[Piece]) -> Result<Set, Refused> {
-        let mut command = if uid { b"UID SEARCH ".to_vec() } else { b"SEARCH ".to_vec() };
+    async fn ask(&mut self, run: &mut Run, pieces: &[Piece]) -> Result<Set, Refused> {
+        let mut command = if run.uid { b"UID SEARCH ".to_vec() } else { b"SEARCH ".to_vec() };
         for piece in pieces {
             match piece {
                 Piece::Plain(text) => command.extend_from_slice(text.as_bytes()),
@@ -203,7 +240,7 @@ impl Session {
         self.backend.command(&command).await?;
         let mut found = Set::default();
         loop {
-            let octets = self.next_response().await?;
+            let octets = self.next_for(run, true).await?;
             let line = self.backend.first(octets);
             let line = line.strip_suffix(b"\r\n").unwrap_or(line);
             match response::parse(line) {
@@ -225,15 +262,32 @@ impl Session {
         }
     }
 
+    /// The store's next response, or the end of whoever else is in it. While the agent is asked for keys, the
+    /// lease is not watched: whoever asks finds out that it is lost.
+    async fn next_for(&mut self, run: &mut Run, is_watched: bool) -> Result<usize, End> {
+        let Self { client, backend, keys, .. } = self;
+        let response = async {
+            let patience = backend.patience();
+            tokio::select! {
+                biased;
+                octets = timeout(patience, backend.response()) => match octets {
+                    Ok(octets) => Ok(octets?),
+                    Err(_) => Err(End::Store("no answer in time".into())),
+                },
+                () = keys.are_lost(), if is_watched => Err(End::Bye(LOCKED)),
+            }
+        };
+        run.wait(client, response).await?
+    }
+
     /// Fetches messages and evaluates the program for them.
     async fn fetch_for(&mut self, run: &mut Run, set: &Set, depth: Depth) -> Result<(), Refused> {
         let text = set.to_text();
         let command = run.fetch.command(text.as_bytes(), depth);
         self.backend.command(&command).await?;
         let (mut batch, mut octets_in_it) = (Vec::new(), 0);
-        let mut opening: VecDeque<JoinHandle<Result<Found, End>>> = VecDeque::new();
         loop {
-            let octets = self.next_response_unwatched().await?;
+            let octets = self.next_for(run, false).await?;
             let line = self.backend.first(octets);
             let line = line.strip_suffix(b"\r\n").unwrap_or(line);
             let is_last = match response::parse(line) {
@@ -258,17 +312,13 @@ impl Session {
                 let (reader, fetch) = (Arc::clone(&run.reader), Arc::clone(&run.fetch));
                 let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
                 let asked = Asked { reader, fetch, program, leaves, depth };
-                opening.push_back(tokio::spawn(asked.evaluate(responses)));
+                run.opening.push_back(tokio::spawn(asked.evaluate(responses)));
             }
-            while opening.len() > MAX_OPENING || is_last {
-                let Some(oldest) = opening.pop_front() else { break };
-                let found = oldest.await.unwrap_or(Err(panicked()))?;
-                run.add(found);
-            }
-            if run.told.elapsed() > PATIENCE {
-                run.told = Instant::now();
-                self.client.say("* OK still searching");
-                self.client.flush().await?;
+            while run.opening.len() > MAX_OPENING || is_last {
+                let Some(mut oldest) = run.opening.pop_front() else { break };
+                let found = run.wait(&mut self.client, &mut oldest).await;
+                let found = found.inspect_err(|_| oldest.abort())?;
+                run.add(found.unwrap_or(Err(panicked()))?);
             }
             if is_last {
                 return Ok(());
