@@ -150,8 +150,10 @@ fn certificates() {
         )
     };
     let good = backend(&made) + &pair(&made, &made);
-    let line = format!("certificate and key are of use: {}", made.chain.display());
-    is_good(&site, &good, &[&line, "[imap] backend: tls:127.0.0.1:"]);
+    let line = format!(": {}\n", made.chain.display());
+    let words =
+        ["certificate and key are of use until 20", &line, "[imap] backend: tls:127.0.0.1:"];
+    is_good(&site, &good, &words);
 
     let bad = |imap: &str, error: &str, mend: &str| {
         is_bad(&site, &format!("{}[imap]\n{imap}", allowed(&site)), error, mend);
@@ -166,6 +168,20 @@ fn certificates() {
         "nobody can log in at inet:0.0.0.0:143",
         "set tls_certificate",
     );
+    // What the calendar says of it.
+    for (begins, ends, said) in [
+        ("80 days ago", "10 days", "ends soon, at "),
+        ("80 days ago", "2 hours ago", "has ended, at "),
+    ] {
+        let ends = other.renew(&site, begins, ends);
+        let error = format!("the certificate in {} {said}{ends}", other.chain.display());
+        bad(&(backend(&made) + &pair(&other, &other)), &error, "renew it");
+    }
+    other.renew(&site, "2 days", "90 days");
+    bad(&(backend(&made) + &pair(&other, &other)), "begins at 20", "set the clock");
+    let ends = other.renew(&site, "1 day ago", "90 days");
+    let line = format!("certificate and key are of use until {ends}: ");
+    is_good(&site, &(backend(&made) + &pair(&other, &other)), &[&line]);
     // Somebody else can read the key, or nobody can.
     mode(&made.key, 0o644);
     bad(&good, "is open to others (mode 644)", "chmod 640");

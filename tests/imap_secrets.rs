@@ -163,6 +163,28 @@ fn locked_means_forgotten() {
     wait_for("the proxy to forget", || format!("{:?}", left()), || left().is_empty().then_some(()));
 }
 
+/// And though no session is there: it is kept for the next login, but not longer than the keys are.
+#[test]
+fn locked_means_forgotten_of_who_is_absent() {
+    let site = Site::with_users(&[USER]);
+    let store = Dovecot::start(&site, &[USER]);
+    let mut reading = Reading::start(&site, &store.imap_address());
+    let canaries = Canaries::new("absent");
+    for kills in [false, true] {
+        drop(work(reading.port(), &canaries));
+        reading.agent.wait_for_leases(&site, USER, 0);
+        assert_eq!(words(&canaries, &dump(reading.proxy.id())), PLACES);
+        if kills {
+            reading.agent.kill();
+        } else {
+            reading.agent.lock(&site, USER);
+        }
+        let left = || words(&canaries, &dump(reading.proxy.id()));
+        let why = || format!("{:?}", left());
+        wait_for("the proxy to forget", why, || left().is_empty().then_some(()));
+    }
+}
+
 /// Two users whose mailboxes look alike, name, UIDVALIDITY and UIDs: nobody is shown what the other has opened.
 #[test]
 fn alike_and_apart() {

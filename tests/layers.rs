@@ -22,7 +22,7 @@ const MOST_LINES: usize = 500;
 /// One rule: what is wrong with one file.
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     downward,
     delivery_reads_nothing,
     agent_keeps_keys,
@@ -32,6 +32,7 @@ const RULES: [Rule; 12] = [
     statuses,
     printing,
     safe,
+    silent_debug,
     beginning,
     length,
     rfc_references,
@@ -217,6 +218,54 @@ fn safe(source: &Source) -> Vec<String> {
     (found || open).then(|| "unsafe code".to_owned()).into_iter().collect()
 }
 
+/// What of `imap` may show its texts: what the store says of itself or goes to the log, and file names.
+const SHOWN: [&str; 5] = ["Capabilities", "Failed", "End", "ServiceProblem", "TlsProblem"];
+
+/// What `imap` holds is mail, mailboxes, passwords and what somebody looks for: where a type has text of its
+/// own, `Debug` is written by hand and leaves that out.
+fn silent_debug(source: &Source) -> Vec<String> {
+    if !is_in(source, &["imap"]) {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    for (at, _) in source.code.match_indices("#[derive(") {
+        let (traits, rest) = source.code[at..].split_once(")]").unwrap_or_default();
+        if !traits.split([',', '(']).any(|name| name.trim() == "Debug") {
+            continue;
+        }
+        let item = &rest[..end_of_item(rest)];
+        let mut words = words_of(item);
+        let name = words.find(|word| matches!(*word, "struct" | "enum")).and(words.next());
+        let name = name.unwrap_or_default();
+        let said_at_build = item.replace("&'static str", "").replace("Cow<'static, str>", "");
+        let texts = ["str", "String", "OsString", "Cow"];
+        let has_text = words_of(&said_at_build).any(|word| texts.contains(&word))
+            || ["Vec<u8>", "[u8"].iter().any(|octets| said_at_build.contains(octets));
+        if has_text && !SHOWN.contains(&name) {
+            problems.push(format!("{name} shows its text in Debug output"));
+        }
+    }
+    problems
+}
+
+fn words_of(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// How long a type is: to the end of its block, or to its semicolon.
+fn end_of_item(code: &str) -> usize {
+    let mut depth = 0;
+    let end = code.char_indices().find(|(_, c)| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && matches!(c, '}' | ';')
+    });
+    end.map_or(code.len(), |(at, _)| at + 1)
+}
+
 fn beginning(source: &Source) -> Vec<String> {
     let good = source.text.starts_with("//! ");
     (!good).then(|| "does not begin with what it is".to_owned()).into_iter().collect()
@@ -295,6 +344,17 @@ fn every_rule_can_be_broken() {
         ("pam/auth.rs", "static COUNT: u32 = 0;", "names static"),
         ("pam/auth.rs", "fn f() { std::thread::spawn(g); }", "names thread"),
         ("pam/auth.rs", "fn f() { pam_syslog(h); }", "only log"),
+        (
+            "imap/x.rs",
+            "#[derive(Clone, Debug)]\nstruct A<'a> {\n    b: &'a [u8],\n}",
+            "A shows its text",
+        ),
+        ("imap/x.rs", "#[derive(Debug)]\npub struct B(Vec<u8>);", "B shows its text"),
+        (
+            "imap/proxy/x.rs",
+            "#[derive(Debug)]\nenum C { D(Option<String>), E { f: u32 } }",
+            "C shows",
+        ),
         ("keys/mod.rs", "// as in RFC5322", "RFC5322"),
         ("keys/mod.rs", "// as in rfc 5322", "rfc 5322"),
     ];
@@ -323,6 +383,11 @@ fn what_is_allowed_is_no_violation() {
         ("keys/files.rs", "#[cfg(test)]\nmod tests { use crate::cli; mod m { fn f<'a>() {} } }"),
         ("keys/files.rs", "fn unsafe_not() { to_rfc3339() } // RFC 5322 and RFC 822, §4"),
         ("lib.rs", "#![deny(unsafe_code)]\npub mod cli;"),
+        (
+            "imap/x.rs",
+            "#[derive(Debug)]\nstruct A {\n    n: u32,\n    name: &'static str,\n}\nstruct B(u8);",
+        ),
+        ("imap/x.rs", "#[derive(Clone)]\nstruct A(String);\nimpl fmt::Debug for A {}"),
         ("pam/ffi.rs", "fn f() { unsafe { pam_syslog() } }"),
         (
             "pam/auth.rs",

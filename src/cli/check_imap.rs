@@ -1,8 +1,8 @@
 //! What `nightsafe check` finds of the proxy that mail clients read through.
 
 use crate::config::{self, Config, Operation};
-use crate::imap::proxy::{self, Offer};
-use crate::sys::{accounts, process};
+use crate::imap::proxy::{self, Offer, Worth};
+use crate::sys::{accounts, clock, process};
 
 use super::check;
 use super::exit::Failure;
@@ -61,7 +61,29 @@ pub(super) fn settings(config: &Config) -> Result<String, Failure> {
         };
     }
     check::closed_to(&settings.tls_key, 0o007)?;
-    Ok(format!("certificate and key are of use: {}", settings.tls_certificate.display()))
+    certificate(settings)
+}
+
+/// Whether clients will take the certificate, as far as the calendar goes.
+fn certificate(settings: &config::Imap) -> Result<String, Failure> {
+    let path = settings.tls_certificate.display();
+    let validity = proxy::validity(settings).map_err(proxy::ServiceProblem::from)?;
+    let wrong = |when: String| {
+        let hint = "renew it, then systemctl restart nightsafe-imap: the key may be another one";
+        Err(Failure::config(format!("the certificate in {path} {when}")).hint(hint))
+    };
+    match validity.at(clock::now()) {
+        Worth::Good => {
+            let ends = validity.ends();
+            Ok(format!("certificate and key are of use until {ends}: {path}"))
+        }
+        Worth::Late => wrong(format!("ends soon, at {}", validity.ends())),
+        Worth::Ended => wrong(format!("has ended, at {}", validity.ends())),
+        Worth::Early => {
+            let error = format!("the certificate in {path} begins at {} only", validity.begins());
+            Err(Failure::config(error).hint("set the clock, or use another certificate until then"))
+        }
+    }
 }
 
 /// Whether the agent believes the proxy who has logged in.

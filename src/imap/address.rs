@@ -1,6 +1,8 @@
 //! Lists of addresses (RFC 5322 §3.4, §4.4) as ENVELOPE shows them (RFC 3501 §7.4.2). Tolerant, in time
 //! linear in what it reads, and without recursion.
 
+use std::fmt;
+
 use super::manner::Manner;
 use super::write;
 
@@ -8,7 +10,7 @@ use super::write;
 const MAX_LITERAL_BYTES: usize = 512;
 
 /// One place in a list of addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Address {
     Mailbox {
         name: Option<Vec<u8>>,
@@ -19,6 +21,17 @@ pub(super) enum Address {
     },
     GroupStart(Vec<u8>),
     GroupEnd,
+}
+
+impl fmt::Debug for Address {
+    /// Which it is, and not whose.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mailbox { .. } => "Mailbox",
+            Self::GroupStart(_) => "GroupStart",
+            Self::GroupEnd => "GroupEnd",
+        })
+    }
 }
 
 impl Address {

@@ -1,17 +1,25 @@
 //! APPEND (RFC 3501 §6.3.11): what stands before the message, and what may be one.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::refusal::Refusal;
 use super::token::{Cursor, Malformed};
 
 /// What an APPEND says before its message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Append<'a> {
     /// The mailbox.
     pub mailbox: Cow<'a, [u8]>,
     /// Mailbox, flags and date as they came: what the store is told.
     pub arguments: &'a [u8],
+}
+
+impl fmt::Debug for Append<'_> {
+    /// How long it is: a mailbox may be called by anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Append({} octets)", self.arguments.len())
+    }
 }
 
 /// Reads what stands behind the tag up to the announcement of a literal, `{n}` CRLF, which is the last

@@ -31,12 +31,18 @@ pub enum Depth {
 }
 
 /// A FETCH of a client's.
-#[derive(Debug)]
 pub struct Fetch {
     uid: bool,
     items: Vec<Item>,
     /// As they came, with the space before them (RFC 7162 §3.1.4.1, §3.2.6).
     modifiers: Vec<u8>,
+}
+
+impl fmt::Debug for Fetch {
+    /// What is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").field("items", &self.items).finish_non_exhaustive()
+    }
 }
 
 /// One answer of the store's.

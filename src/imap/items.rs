@@ -61,7 +61,7 @@ enum Name {
 }
 
 /// Why an item is not answered. It says what is wrong, for a BAD response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum BadItem {
     /// There is no item with this name.
     Unknown(String),
@@ -75,6 +75,20 @@ pub enum BadItem {
     TooMany,
     /// It is no list of items.
     Malformed,
+}
+
+impl fmt::Debug for BadItem {
+    /// What is wrong, and not with what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown(_) => "Unknown",
+            Self::Section => "Section",
+            Self::FieldName => "FieldName",
+            Self::Partial => "Partial",
+            Self::TooMany => "TooMany",
+            Self::Malformed => "Malformed",
+        })
+    }
 }
 
 impl fmt::Display for BadItem {

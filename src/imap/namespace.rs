@@ -1,12 +1,21 @@
 //! Whose a mailbox is (RFC 2342): the user's own, or somebody else's too.
 
+use std::fmt;
+
 use super::token::{Cursor, Malformed};
 
 /// The prefixes of mailbox names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
     personal: Vec<Vec<u8>>,
     foreign: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for Namespaces {
+    /// How many there are: their names are mailboxes'.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Namespaces({} personal, {} foreign)", self.personal.len(), self.foreign.len())
+    }
 }
 
 impl Namespaces {

@@ -6,13 +6,21 @@ use std::fmt;
 use super::token::Malformed;
 
 /// A tagged NO or BAD.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     is_bad: bool,
     code: Option<&'static str>,
     text: Cow<'static, str>,
     /// What the user is told at once, whatever the client makes of the rest (RFC 3501 §7.1 `ALERT`).
     pub alert: Option<Cow<'static, str>>,
+}
+
+impl fmt::Debug for Refusal {
+    /// How it begins: its words may repeat what the client said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_bad { "BAD" } else { "NO" };
+        write!(f, "Refusal({kind} {})", self.code.unwrap_or_default())
+    }
 }
 
 impl Refusal {

@@ -1,6 +1,8 @@
 //! What stands in the brackets of a body item: `BODY[1.2.HEADER.FIELDS (From)]<0.100>`
 //! (RFC 3501 §6.4.5).
 
+use std::fmt;
+
 use super::items::BadItem;
 use super::token::Cursor;
 use super::write;
@@ -20,7 +22,7 @@ pub struct Section {
 }
 
 /// What of a part, or of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Text {
     /// All of it: of a part its body, of the message everything.
     Whole,
@@ -34,6 +36,20 @@ pub enum Text {
     Text,
     /// The header of a part, its empty line included.
     Mime,
+}
+
+impl fmt::Debug for Text {
+    /// Which it is, and of names how many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("Whole"),
+            Self::Header => f.write_str("Header"),
+            Self::Fields(names) => write!(f, "Fields({})", names.len()),
+            Self::FieldsNot(names) => write!(f, "FieldsNot({})", names.len()),
+            Self::Text => f.write_str("Text"),
+            Self::Mime => f.write_str("Mime"),
+        }
+    }
 }
 
 /// A piece of a section: `<origin.length>`.

@@ -37,7 +37,6 @@ pub(super) enum Entry {
 }
 
 /// What was said of a message that has to be asked for again.
-#[derive(Debug)]
 pub(super) struct Held {
     /// What the store said beside the content, as a list.
     pub(super) metadata: Vec<u8>,

@@ -118,6 +118,25 @@ impl Cache {
         }
     }
 
+    /// Of whom something is kept though nobody is there.
+    pub(super) fn lingering(&self) -> Vec<String> {
+        let state = self.state();
+        let lingers =
+            |owner: &Owner| owner.sessions == 0 && owner.mailboxes.values().any(|m| m.octets > 0);
+        let users = state.users.iter().filter(|(_, owner)| lingers(owner));
+        users.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Forgets what is kept of these, unless they are there again.
+    pub(super) fn forget_absent<'a>(&self, users: impl Iterator<Item = &'a String>) {
+        let mut state = self.state();
+        for user in users {
+            if state.users.get(user).is_some_and(|owner| owner.sessions == 0) {
+                state.forget(user);
+            }
+        }
+    }
+
     /// How many octets are kept.
     pub(super) fn octets(&self) -> usize {
         self.state().octets
@@ -320,8 +339,25 @@ mod tests {
         assert_eq!(inbox.count(), 1, "the linger is not over");
         inbox.learn(vec![(2, sealed(10))]);
         assert_eq!(inbox.count(), 1, "nobody is there any more");
+        assert_eq!(cache.lingering(), ["alice"]);
         drop(cache.enter("alice", Duration::ZERO));
         cache.sweep();
         assert_eq!((inbox.count(), cache.octets()), (0, 0));
+    }
+
+    #[test]
+    fn it_is_forgotten_with_the_keys_of_who_is_absent() {
+        let cache = Cache::new(1 << 20);
+        let names = ["alice", "bob"].map(str::to_owned);
+        let [alice, bob] = names.each_ref().map(|name| cache.enter(name, Duration::from_secs(60)));
+        let places = [&alice, &bob].map(|entered| entered.place(b"INBOX", 1));
+        places.iter().for_each(|place| place.learn(vec![(1, sealed(10))]));
+        assert!(cache.lingering().is_empty());
+        drop(alice);
+        assert_eq!(cache.lingering(), ["alice"]);
+        cache.forget_absent(names.iter());
+        assert_eq!(places.map(|place| place.count()), [0, 1]);
+        assert!(cache.lingering().is_empty());
+        drop(bob);
     }
 }

@@ -1,6 +1,7 @@
 //! A user's keys, as the proxy has them: a lease at the agent, which says what stanzas hold. It ends
 //! with this connection, however the process does.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ use crate::user::User;
 
 /// How long the agent may take: others may wait for Argon2 before this login.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to say who is unlocked.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Where the agent is asked, and who it may be.
 #[derive(Debug, Clone)]
@@ -170,6 +173,30 @@ impl Lease {
         // Nothing is said unasked: whatever arrives is the end.
         let _ = self.stream.is_hung_up().await;
     }
+}
+
+/// Who is unlocked at the agent, of those whose passwords it had from here.
+///
+/// # Errors
+/// Where it does not say so soon.
+pub(super) async fn unlocked(at: &AgentAddress) -> Result<HashSet<String>, Silence> {
+    let asked = async {
+        let mut stream = connect(at).await?;
+        let (mut all, mut after) = (HashSet::new(), String::new());
+        loop {
+            let request = Request::Status { user: None, after: &after };
+            let Reply::Status { users, more } = exchange(&mut stream, &request).await? else {
+                return Err(Silence::Locked);
+            };
+            let last = users.last().filter(|_| more).map(|user| user.user.clone());
+            all.extend(users.into_iter().map(|user| user.user));
+            match last {
+                Some(last) => after = last,
+                None => return Ok(all),
+            }
+        }
+    };
+    timeout(SOON, asked).await?
 }
 
 async fn connect(at: &AgentAddress) -> Result<Stream, Silence> {

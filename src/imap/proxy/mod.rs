@@ -13,8 +13,10 @@ mod append;
 mod backend;
 mod batch;
 mod cache;
+mod certificate;
 mod client;
 mod connection;
+mod evaluation;
 mod fetch;
 mod lease;
 mod metrics;
@@ -52,6 +54,7 @@ use lease::AgentAddress;
 use metrics::Metrics;
 use tls::Tls;
 
+pub use certificate::{Validity, Worth, validity};
 pub use offer::{Offer, ask_for_offer};
 pub use tls::TlsProblem;
 
@@ -132,7 +135,7 @@ impl Service {
             let begin = move |stream, peer| proxy.begin(stream, is_tls, peer, &stopping);
             accepting.spawn(service::accept(listener, stop.clone(), begin));
         }
-        let sweeping = tokio::spawn(sweep(Arc::clone(&self.cache)));
+        let sweeping = tokio::spawn(sweep(Arc::clone(self)));
         let patience = || Duration::from_secs(self.current().settings.stop_timeout);
         if !service::finish(accepting, patience).await {
             log::stopped_short("imap", self.clients.count());
@@ -185,13 +188,21 @@ impl Service {
     }
 }
 
-/// Forgets what lingered long enough.
-async fn sweep(cache: Arc<Cache>) {
+/// Forgets what lingered long enough, and what belongs to somebody whose keys are gone: no lease of his tells
+/// that when he is not there.
+async fn sweep(service: Arc<Service>) {
+    let cache = &service.cache;
     let mut clock = interval(SWEEP);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
         cache.sweep();
+        let lingering = cache.lingering();
+        if !lingering.is_empty() {
+            // Who says nothing has no keys.
+            let unlocked = lease::unlocked(&service.current().agent).await.unwrap_or_default();
+            cache.forget_absent(lingering.iter().filter(|user| !unlocked.contains(*user)));
+        }
     }
 }
 

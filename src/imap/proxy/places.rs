@@ -11,28 +11,44 @@ use crate::seal::SIGNATURE_FIELD;
 use super::client::{End, Refused};
 use super::session::{OWN_ONLY, Session};
 
+/// The store does not say what is whose.
+const NOBODY_KNOWS: &str = "the mail store does not say whose mailbox that is, try again later";
+
 /// What the store has said of its namespaces, once somebody asked.
 #[derive(Debug, Default)]
 pub(super) struct Places(Option<Namespaces>);
 
 impl Session {
-    /// Whether others may read what lies in a mailbox.
-    pub(super) async fn is_foreign(&mut self, mailbox: &[u8]) -> Result<bool, End> {
-        if self.places.0.is_none() {
-            let mut namespaces = Namespaces::default();
-            if self.backend.capabilities.has("NAMESPACE") {
-                self.backend.command(b"NAMESPACE").await?;
-                let mut aside = Vec::new();
-                let finished = self.backend.finish(|line| match Namespaces::parse(line) {
-                    Ok(told) => namespaces = told,
-                    Err(_) => aside.extend_from_slice(&[line, b"\r\n"].concat()),
-                });
-                finished.await?;
-                self.client.put(&aside);
-            }
-            self.places.0 = Some(namespaces);
+    /// Whether others may read what lies in a mailbox. A store that has no namespaces (RFC 2342) has nothing
+    /// of others.
+    ///
+    /// # Errors
+    /// Where the store does not say so now; it is asked again next time.
+    pub(super) async fn is_foreign(&mut self, mailbox: &[u8]) -> Result<bool, Refused> {
+        // RFC 3501 §5.1: this one is the user's own everywhere.
+        if mailbox.eq_ignore_ascii_case(b"INBOX") {
+            return Ok(false);
         }
-        Ok(self.places.0.as_ref().is_some_and(|spaces| spaces.is_foreign(mailbox)))
+        if self.places.0.is_none() {
+            self.places.0 = match self.backend.capabilities.has("NAMESPACE") {
+                true => self.ask_for_namespaces().await?,
+                false => Some(Namespaces::default()),
+            };
+        }
+        let unknown = || Refusal::no_code("UNAVAILABLE", NOBODY_KNOWS);
+        Ok(self.places.0.as_ref().ok_or_else(unknown)?.is_foreign(mailbox))
+    }
+
+    async fn ask_for_namespaces(&mut self) -> Result<Option<Namespaces>, End> {
+        self.backend.command(b"NAMESPACE").await?;
+        let (mut told, mut aside) = (None, Vec::new());
+        let finished = self.backend.finish(|line| match Namespaces::parse(line) {
+            Ok(namespaces) => told = Some(namespaces),
+            Err(_) => aside.extend_from_slice(&[line, b"\r\n"].concat()),
+        });
+        let is_ok = response::is_ok(&finished.await?);
+        self.client.put(&aside);
+        Ok(told.filter(|_| is_ok))
     }
 
     /// COPY and MOVE: into somebody else's mailbox only what is not sealed.

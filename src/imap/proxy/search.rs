@@ -5,25 +5,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::imap::fetch::{Depth, Fetch};
 use crate::imap::refusal::Refusal;
 use crate::imap::response::{self, Response};
 use crate::imap::search::{Hit, Mail, Piece, Program, Set, Truth};
-use crate::seal::UnsealError;
 
+use super::backend::{Backend, Failed};
 use super::batch::panicked;
 use super::cache::Known;
-use super::client::{End, Refused};
+use super::client::{Client, End, MAX_COMMAND_BYTES, Refused};
+use super::evaluation::{Asked, Found};
 use super::fetch::MAX_OPENING;
-use super::opening::{Found as Parts, Opening, Wanted};
 use super::reader::Reader;
 use super::room::{Full, Room};
-use super::session::Session;
+use super::session::{LOCKED, Session};
 
 /// How often a client is told that his search goes on.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// As many messages show how a search is best done.
 const SAMPLE_MESSAGES: usize = 64;
 
@@ -41,24 +41,72 @@ struct Run {
     plain: Vec<Hit>,
     /// Messages that have to be opened.
     unknown: Vec<u32>,
+    /// What is being looked into, the oldest first.
+    opening: VecDeque<JoinHandle<Result<Found, End>>>,
     told: Instant,
 }
 
-/// What came of some messages.
-#[derive(Default)]
-struct Found {
-    hits: Vec<Hit>,
-    plain: Vec<Hit>,
-    unknown: Vec<u32>,
-    /// What was opened for it.
-    learned: Vec<(u32, Known)>,
-}
-
 impl Run {
+    /// Waits for what takes long: the client is told now and then that it does, and ends it when he goes.
+    async fn wait<T>(
+        &mut self,
+        client: &mut Client,
+        work: impl Future<Output = T>,
+    ) -> Result<T, End> {
+        tokio::pin!(work);
+        loop {
+            let has_room = client.wire.waiting().len() < MAX_COMMAND_BYTES;
+            tokio::select! {
+                biased;
+                // The next command may come already; whoever hangs up waits for no answer.
+                filled = client.wire.fill(), if has_room => filled?,
+                done = &mut work => return Ok(done),
+                () = sleep_until(self.told + PATIENCE) => {
+                    self.told = Instant::now();
+                    client.say("* OK still searching");
+                    client.flush().await?;
+                }
+            }
+        }
+    }
+
+    /// Lets what was fetched be looked into.
+    fn look_into(&mut self, depth: Depth, batch: &mut Vec<Vec<u8>>, room: &mut Room) {
+        if batch.is_empty() {
+            return;
+        }
+        let next = room.another();
+        let (responses, room) = (std::mem::take(batch), std::mem::replace(room, next));
+        let (reader, fetch) = (Arc::clone(&self.reader), Arc::clone(&self.fetch));
+        let (program, leaves) = (Arc::clone(&self.program), Arc::clone(&self.leaves));
+        let asked = Asked { reader, fetch, program, leaves, depth };
+        self.opening.push_back(tokio::spawn(asked.evaluate(responses, room)));
+    }
+
+    /// Waits for all but so many of what is looked into.
+    async fn found(&mut self, client: &mut Client, left: usize) -> Result<(), End> {
+        while self.opening.len() > left {
+            let Some(mut oldest) = self.opening.pop_front() else { break };
+            let found = self.wait(client, &mut oldest).await;
+            let found = found.inspect_err(|_| oldest.abort())?;
+            self.add(found.unwrap_or(Err(panicked()))?);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, found: Found) {
         self.hits.extend(found.hits);
         self.plain.extend(found.plain);
         self.unknown.extend(found.unknown);
+    }
+}
+
+impl Drop for Run {
+    /// Nobody looks into what nobody waits for.
+    fn drop(&mut self) {
+        for opening in &self.opening {
+            opening.abort();
+        }
     }
 }
 
@@ -102,6 +150,7 @@ impl Session {
             hits: Vec::new(),
             plain: Vec::new(),
             unknown: Vec::new(),
+            opening: VecDeque::new(),
             told: Instant::now(),
         };
         self.find(&mut run).await?;
@@ -114,14 +163,15 @@ impl Session {
     }
 
     async fn find(&mut self, run: &mut Run) -> Result<(), Refused> {
-        let candidates = self.ask(run.uid, &[Piece::Plain(run.program.narrowing())]).await?;
+        let narrowing = [Piece::Plain(run.program.narrowing())];
+        let candidates = self.ask(run, &narrowing).await?;
         if candidates.is_empty() {
             return Ok(());
         }
         let mut leaves = Vec::new();
         let asked: Vec<String> = run.program.leaves().collect();
         for leaf in asked {
-            leaves.push(self.ask(run.uid, &[Piece::Plain(leaf)]).await?);
+            leaves.push(self.ask(run, &[Piece::Plain(leaf)]).await?);
         }
         run.leaves = Arc::new(leaves);
         self.look_at(run, candidates).await?;
@@ -129,7 +179,8 @@ impl Session {
             return Ok(());
         }
         let plain: Set = run.plain.iter().map(|hit| hit.number).collect();
-        let found = self.ask(run.uid, &run.program.for_plain(&plain, run.uid)).await?;
+        let asked = run.program.for_plain(&plain, run.uid);
+        let found = self.ask(run, &asked).await?;
         run.hits.extend(run.plain.iter().filter(|hit| found.contains(hit.number)));
         Ok(())
     }
@@ -190,8 +241,8 @@ impl Session {
     }
 
     /// Asks the store a question, and gives what it found.
-    async fn ask(&mut self, uid: bool, pieces: &[Piece]) -> Result<Set, Refused> {
-        let mut command = if uid { b"UID SEARCH ".to_vec() } else { b"SEARCH ".to_vec() };
+    async fn ask(&mut self, run: &mut Run, pieces: &[Piece]) -> Result<Set, Refused> {
+        let mut command = if run.uid { b"UID SEARCH ".to_vec() } else { b"SEARCH ".to_vec() };
         for piece in pieces {
             match piece {
                 Piece::Plain(text) => command.extend_from_slice(text.as_bytes()),
@@ -204,7 +255,7 @@ impl Session {
         self.backend.command(&command).await?;
         let mut found = Set::default();
         loop {
-            let octets = self.next_response().await?;
+            let octets = self.next_for(run, Backend::response, true).await?;
             let line = self.backend.first(octets);
             let line = line.strip_suffix(b"\r\n").unwrap_or(line);
             match response::parse(line) {
@@ -226,21 +277,43 @@ impl Session {
         }
     }
 
+    /// The store's next response, or the end of whoever else is in it. While the agent is asked for keys, the
+    /// lease is not watched: whoever asks finds out that it is lost.
+    async fn next_for<R>(
+        &mut self,
+        run: &mut Run,
+        read: impl AsyncFn(&mut Backend) -> Result<R, Failed>,
+        is_watched: bool,
+    ) -> Result<R, End> {
+        let Self { client, backend, keys, .. } = self;
+        let response = async {
+            let patience = backend.patience();
+            tokio::select! {
+                biased;
+                octets = timeout(patience, read(backend)) => match octets {
+                    Ok(octets) => Ok(octets?),
+                    Err(_) => Err(End::Store("no answer in time".into())),
+                },
+                () = keys.are_lost(), if is_watched => Err(End::Bye(LOCKED)),
+            }
+        };
+        run.wait(client, response).await?
+    }
+
     /// Fetches messages and evaluates the program for them.
     async fn fetch_for(&mut self, run: &mut Run, set: &Set, depth: Depth) -> Result<(), Refused> {
         let text = set.to_text();
         let command = run.fetch.command(text.as_bytes(), depth);
         self.backend.command(&command).await?;
         let (mut batch, mut room) = (Vec::new(), Room::new(self.hold()));
-        let mut opening: VecDeque<JoinHandle<Result<Found, End>>> = VecDeque::new();
         loop {
-            let octets = match self.next_response_if_room().await? {
+            let octets = match self.next_for(run, Backend::response_if_room, false).await? {
                 Some(octets) => octets,
                 None => {
                     // Only what is not held can be waited for.
-                    self.evaluate(run, depth, &mut batch, &mut room, &mut opening);
-                    self.add_found(run, &mut opening, 0).await?;
-                    self.next_response_unwatched().await?
+                    run.look_into(depth, &mut batch, &mut room);
+                    run.found(&mut self.client, 0).await?;
+                    self.next_for(run, Backend::response, false).await?
                 }
             };
             let line = self.backend.first(octets);
@@ -263,137 +336,13 @@ impl Session {
             };
             let full = room.is_full();
             if is_last || full.is_some() {
-                self.evaluate(run, depth, &mut batch, &mut room, &mut opening);
+                run.look_into(depth, &mut batch, &mut room);
             }
             let left = if is_last || full == Some(Full::Short) { 0 } else { MAX_OPENING };
-            self.add_found(run, &mut opening, left).await?;
+            run.found(&mut self.client, left).await?;
             if is_last {
                 return Ok(());
             }
-        }
-    }
-
-    /// Lets what was fetched be looked at.
-    fn evaluate(
-        &self,
-        run: &Run,
-        depth: Depth,
-        batch: &mut Vec<Vec<u8>>,
-        room: &mut Room,
-        opening: &mut VecDeque<JoinHandle<Result<Found, End>>>,
-    ) {
-        if batch.is_empty() {
-            return;
-        }
-        let next = room.another();
-        let (responses, room) = (std::mem::take(batch), std::mem::replace(room, next));
-        let (reader, fetch) = (Arc::clone(&run.reader), Arc::clone(&run.fetch));
-        let (program, leaves) = (Arc::clone(&run.program), Arc::clone(&run.leaves));
-        let asked = Asked { reader, fetch, program, leaves, depth };
-        opening.push_back(tokio::spawn(asked.evaluate(responses, room)));
-    }
-
-    /// Waits for all but so many of what is looked at. A client who waits for long is told that it goes on.
-    async fn add_found(
-        &mut self,
-        run: &mut Run,
-        opening: &mut VecDeque<JoinHandle<Result<Found, End>>>,
-        left: usize,
-    ) -> Result<(), End> {
-        while opening.len() > left {
-            let Some(oldest) = opening.pop_front() else { break };
-            run.add(oldest.await.unwrap_or(Err(panicked()))?);
-        }
-        if run.told.elapsed() > PATIENCE {
-            run.told = Instant::now();
-            self.client.say("* OK still searching");
-            self.client.flush().await?;
-        }
-        Ok(())
-    }
-}
-
-/// What has to be known to evaluate a program.
-struct Asked {
-    reader: Arc<Reader>,
-    fetch: Arc<Fetch>,
-    program: Arc<Program>,
-    leaves: Arc<Vec<Set>>,
-    depth: Depth,
-}
-
-/// A message that was fetched.
-struct Looked {
-    hit: Hit,
-    uid: u32,
-}
-
-impl Asked {
-    async fn evaluate(self, responses: Vec<Vec<u8>>, mut room: Room) -> Result<Found, End> {
-        let asked = Arc::new(self);
-        let looker = Arc::clone(&asked);
-        let looking = spawn_blocking(move || looker.look(&responses));
-        let (looked, mut opening) = looking.await.map_err(|_| panicked())?;
-        let (mut looked, mut found) = (looked.into_iter(), Found::default());
-        while !opening.is_empty() {
-            let results;
-            (results, opening) = opening.some(&asked.reader, Wanted::Message, &mut room).await?;
-            let these: Vec<_> = looked.by_ref().take(results.len()).zip(results).collect();
-            let finder = Arc::clone(&asked);
-            let finding = spawn_blocking(move || {
-                for (message, opened) in these {
-                    finder.find(&message, opened, &mut found);
-                }
-                if let Some(place) = &finder.reader.place {
-                    place.learn(std::mem::take(&mut found.learned));
-                }
-                found
-            });
-            found = finding.await.map_err(|_| panicked())?;
-        }
-        Ok(found)
-    }
-
-    fn look(&self, responses: &[Vec<u8>]) -> (Vec<Looked>, Opening) {
-        let (mut all, mut opening) = (Vec::new(), Opening::default());
-        for response in responses {
-            let line = response.strip_suffix(b"\r\n").unwrap_or(response);
-            let Some(answer) = self.fetch.read(line, self.depth) else { continue };
-            // What cannot be opened is what it is stored as.
-            opening.push(self.reader.look(&answer).and_then(Result::ok));
-            let (number, modseq) = (self.fetch.number(&answer), answer.modseq().unwrap_or(0));
-            all.push(Looked { hit: Hit { number, modseq }, uid: answer.uid });
-        }
-        (all, opening)
-    }
-
-    fn find(
-        &self,
-        message: &Looked,
-        opened: Option<Result<Parts, UnsealError>>,
-        found: &mut Found,
-    ) {
-        let Looked { hit, uid } = *message;
-        let evaluate = |mail: &Mail<'_>| self.program.evaluate(hit.number, &self.leaves, mail);
-        let parts = match opened {
-            None | Some(Err(_)) => return found.plain.push(hit),
-            Some(Ok(parts)) => parts,
-        };
-        let truth = match (parts.message, parts.summary) {
-            (Some(message), _) => evaluate(&Mail::opened(message.expose())),
-            (None, Some(summary)) => {
-                let truth = evaluate(&Mail::listed(&summary));
-                found.learned.push((uid, Known::Sealed(summary)));
-                truth
-            }
-            (None, None) => Truth::Unknown,
-        };
-        match truth {
-            Truth::Yes => found.hits.push(hit),
-            Truth::No => {}
-            Truth::Unknown if self.depth < Depth::Body => found.unknown.push(hit.number),
-            // Its body is not what was signed.
-            Truth::Unknown => found.plain.push(hit),
         }
     }
 }

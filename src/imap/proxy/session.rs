@@ -46,7 +46,7 @@ pub(super) struct Session {
 }
 
 /// The mailbox that is selected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Selected {
     /// Its name, as the client wrote it.
     pub(super) mailbox: Vec<u8>,

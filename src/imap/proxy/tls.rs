@@ -123,7 +123,11 @@ fn store(settings: &config::Imap) -> Result<(TlsConnector, ServerName<'static>),
     Ok((TlsConnector::from(Arc::new(client)), name))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+/// All certificates in a file, of which there is one at least.
+///
+/// # Errors
+/// Where there is none, or the file cannot be read.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     let pem = file::read(path, MAX_FILE_BYTES)?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose()).collect();
     let certificates = read.unwrap_or_default();

@@ -1,10 +1,12 @@
 //! A search program as a tree of keys (RFC 3501 §6.4.4), and how a backend is told of it.
 
+use std::fmt;
+
 use super::date::Day;
 use super::needle::Needle;
 
 /// One key, or several in a relation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Key {
     /// About numbers, flags, arrival, mod-sequences: told by any server, sealed or not. As it is written.
     Native(String),
@@ -17,8 +19,21 @@ pub(super) enum Key {
     Or(Vec<Key>),
 }
 
+impl fmt::Debug for Key {
+    /// Which kinds there are: what somebody looks for is his own affair.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Native(_) => f.write_str("Native"),
+            Self::Content(content) => content.fmt(f),
+            Self::Not(key) => f.debug_tuple("Not").field(key).finish(),
+            Self::And(keys) => f.debug_tuple("And").field(keys).finish(),
+            Self::Or(keys) => f.debug_tuple("Or").field(keys).finish(),
+        }
+    }
+}
+
 /// A key about the message itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Content {
     /// A header field of this name holds the text; an empty one is in every field.
     Header(Named, Needle),
@@ -30,8 +45,21 @@ pub(super) enum Content {
     Text(Needle),
 }
 
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header(..) => "Header",
+            Self::Sent(..) => "Sent",
+            Self::Larger(_) => "Larger",
+            Self::Smaller(_) => "Smaller",
+            Self::Body(_) => "Body",
+            Self::Text(_) => "Text",
+        })
+    }
+}
+
 /// Which header field, and by which key it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Named {
     /// A key of its own: `FROM`, `SUBJECT`, …
     Key(&'static str),
@@ -115,12 +143,22 @@ fn distinct(keys: Vec<Key>) -> Vec<Key> {
 }
 
 /// What stands behind `SEARCH` or `UID SEARCH` in a command to the backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Piece {
     /// As it is.
     Plain(String),
     /// A literal: its size, a line end and, where the server has asked for it, these octets.
     Literal(Vec<u8>),
+}
+
+impl fmt::Debug for Piece {
+    /// Which it is, and how long: it holds what somebody looks for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => write!(f, "Plain({} octets)", text.len()),
+            Self::Literal(octets) => write!(f, "Literal({} octets)", octets.len()),
+        }
+    }
 }
 
 /// Longer strings are literals, in octets: some servers bound the length of a line.

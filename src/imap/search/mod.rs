@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_looked_for_is_not_shown() {
+        let text =
+            b"OR SUBJECT walnut (KEYWORD walnut NOT HEADER X-walnut walnut) TEXT {6}\r\nwalnut";
+        let program = Program::parse(text, Manner::Dovecot).unwrap();
+        let asked = program.for_plain(&[7].into_iter().collect(), true);
+        let shown = format!("{program:?} {asked:?}");
+        assert!(shown.contains("Or([Header, And([Native, Not(Header)])])"), "{shown}");
+        assert!(!shown.contains("walnut"), "{shown}");
+    }
+
+    #[test]
     fn several_threads_may_evaluate() {
         fn shared<T: Send + Sync>() {}
         shared::<Program>();
