@@ -5,6 +5,7 @@
 //! private key comes here: content keys come from the agent, for as long as the lease is held.
 
 mod address;
+pub mod answer;
 pub mod append;
 pub mod capability;
 pub mod command;

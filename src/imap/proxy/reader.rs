@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use crate::age::Wrapped;
 use crate::agent::identity::Recovered;
 use crate::imap::Manner;
-use crate::imap::fetch::Answer;
+use crate::imap::answer::Answer;
 use crate::message::header;
 use crate::seal::{Reading, Ring, SIGNATURE_FIELD, UnsealError};
 use crate::user::User;

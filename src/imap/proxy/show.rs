@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::imap::Manner;
-use crate::imap::fetch::{Answer, Depth};
+use crate::imap::answer::Answer;
+use crate::imap::fetch::Depth;
 use crate::imap::view::View;
 use crate::seal::Body;
 use crate::secret::SecretBytes;
