@@ -2,9 +2,11 @@
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
-use std::net::TcpListener;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -89,9 +91,22 @@ pub fn signal(process: u32, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-/// A TCP port of the loopback interface that is free now.
+/// A TCP port of the loopback interface that is free, and stays so until a server of this test listens at it:
+/// no connection begins at one as low as this, and another test finds the same port of UDP taken.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    const PORTS: std::ops::Range<u64> = 12_000..32_000;
+    let random = RandomState::new();
+    for attempt in 0..10_000_u32 {
+        let port = PORTS.start + random.hash_one(attempt) % (PORTS.end - PORTS.start);
+        let address = ("127.0.0.1", u16::try_from(port).unwrap());
+        let Ok(taken) = UdpSocket::bind(address) else { continue };
+        if TcpListener::bind(address).is_ok() {
+            TAKEN.lock().unwrap().push(taken);
+            return address.1;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// The processes that run this program, as an executable or as a script.
