@@ -45,9 +45,9 @@ pub struct Imap {
     pub idle_timeout: u64,
     /// How often somebody may guess a password on one connection.
     pub login_attempts: usize,
-    /// Memory for all messages that are being appended, in octets.
+    /// Memory for all messages that are being appended or read, in octets.
     pub memory_bytes: u64,
-    /// How long a message waits for memory.
+    /// How long a message that is appended, or a client who reads, waits for memory.
     pub wait_timeout: u64,
     /// Memory for opened summaries and messages of all users, in octets.
     pub cache_bytes: u64,
