@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Config, DEFAULT_PATH};
+use crate::delivery::next_hop::lmtp::NoOffer;
 use crate::delivery::{self, next_hop};
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::Pepper;
@@ -212,10 +213,13 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
             let names = if names.is_empty() { "no extension".to_owned() } else { names };
             Ok(format!("{backend} offers {names}"))
         }
-        Err(_) if *settings == config::Lmtp::default() => {
+        Err(NoOffer::Away(_)) if *settings == config::Lmtp::default() => {
             Ok(format!("no store at {backend}, which only `nightsafe lmtp` needs"))
         }
-        Err(refusal) => Err(Failure::config(refusal.detail).hint(
+        Err(NoOffer::Login(refusal)) => Err(Failure::config(refusal.detail).hint(
+            "[lmtp] backend_user is a name that may deliver there, and backend_password_file has its password",
+        )),
+        Err(NoOffer::Away(refusal)) => Err(Failure::config(refusal.detail).hint(
             "start the store; [lmtp] backend is its LMTP socket, and this user must reach it",
         )),
     }
