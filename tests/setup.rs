@@ -34,6 +34,8 @@ fn a_lost_secret_is_not_made_anew() {
         let name = path.display().to_string();
         let ran = site.run(["setup"]).fails(73, &[&name, "is missing"]);
         assert!(ran.stderr.contains("hint: restore it from the backup"), "{}", ran.stderr);
+        let checked = site.run(["check"]).text();
+        assert!(checked.contains("from the backup; for a new site: nightsafe setup"), "{checked}");
         assert!(!path.exists());
         fs::rename(&away, &path).unwrap();
     }
