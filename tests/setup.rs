@@ -154,6 +154,11 @@ fn a_delivery_group_reads_what_delivery_needs() {
     assert_eq!((mode(&site.private("")), mode(&site.private("alice"))), (0o700, 0o600));
     assert_eq!((mode(&site.join("pepper")), mode(&site.join("provisional.key"))), (0o600, 0o600));
     site.run(["check"]).good();
+    // Once given, it is not named again.
+    let again = site.run(["setup"]).good().text();
+    assert!(!again.contains("no --delivery-group"), "{again}");
+    let alone = Site::not_set_up().run(["setup"]).good().text();
+    assert!(alone.contains("no --delivery-group: only the user who runs this"), "{alone}");
     let ran = Site::not_set_up().run(["setup", "--delivery-group", "no-such-group"]);
     ran.fails(64, &["there is no group no-such-group"]);
 }
