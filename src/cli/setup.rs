@@ -26,7 +26,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
             agent.user
         ))?;
     }
-    if delivery_group.is_none() && !is_shared(&keys.sealing_key) {
+    if delivery_group.is_none() && !is_shared(&keys.sealing_key, &keys.pepper) {
         say(format_args!("no --delivery-group: only the user who runs this can deliver"))?;
     }
     say(format_args!(""))?;
@@ -51,9 +51,10 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether an earlier set-up gave it to a group.
-fn is_shared(sealing_key: &Path) -> bool {
-    fs::metadata(sealing_key).is_ok_and(|metadata| metadata.mode() & 0o040 != 0)
+/// Whether an earlier set-up gave it to a group: the pepper keeps that of who made both.
+fn is_shared(sealing_key: &Path, pepper: &Path) -> bool {
+    let group = |path: &Path| fs::metadata(path).map(|metadata| metadata.gid()).ok();
+    group(sealing_key) != group(pepper)
 }
 
 /// The number of a group, from /etc/group; a number stands for itself.
