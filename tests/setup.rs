@@ -339,6 +339,14 @@ fn root_gives_the_agents_user_what_the_agent_needs() {
     assert_eq!((mode(&site.private("")), mode(&site.join("pepper"))), (0o700, 0o600));
     let checked = site.run(["check"]).text();
     assert!(!checked.contains("does not belong"), "{checked}");
+    // A pepper that lies elsewhere stays whose it is.
+    let (pepper, elsewhere) = (site.join("pepper"), site.join("elsewhere"));
+    fs::rename(&pepper, &elsewhere).unwrap();
+    std::os::unix::fs::chown(&elsewhere, Some(0), None).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &pepper).unwrap();
+    site.run(["setup"]).good();
+    assert_eq!(owners(&site, &["elsewhere", "pepper"]), [0; 2]);
+    site.run(["check"]).fails_somewhere(78, "pepper does not belong to 64731");
     // What root makes later is his as well.
     site.enroll("carol", PASSWORD).good();
     assert_eq!(owners(&site, &["keys/private/carol", "keys/public/carol"]), [AGENT_UID; 2]);
