@@ -77,6 +77,12 @@ fn keys_are_there_from_unlock_to_lock_and_mail_is_read_without_a_password() {
     assert_eq!(site.run(["lock", ALICE]).good().text(), format!("{ALICE} was not unlocked\n"));
     site.feed(["unlock", ALICE, "--password-file", "-"], b"no\n").fails(77, &["wrong password"]);
     site.feed(["unlock", "bob", "--password-file", "-"], b"no\n").fails(67, &["not enrolled"]);
+    // Who has a recovery code is told what it is good for.
+    let code = ["slot", "add", ALICE, "--recovery-code", "--password-file", "-"];
+    let code = site.feed(code, b"pw").good().stdout;
+    let ran = site.feed(["unlock", ALICE, "--password-file", "-"], &code);
+    let ran = ran.fails(77, &["wrong password"]);
+    assert!(ran.stderr.contains("hint: a recovery code sets a new password"), "{}", ran.stderr);
     agent.stop();
     site.run(["status"]).fails(75, &["no agent at", "agent"]);
 }

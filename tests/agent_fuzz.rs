@@ -3,35 +3,14 @@
 
 #[path = "fuzz/checks/agent.rs"]
 mod agent;
+mod replay;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use nightsafe::agent::protocol::{LENGTH_BYTES, Password, Request, STANZA_BYTES};
+use replay::{Numbers, folder, seeds};
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/agent_seeds")
-}
-
-/// Numbers that look random and are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end.max(1)
-    }
-}
-
-fn seeds() -> Vec<Vec<u8>> {
-    let entries = fs::read_dir(folder()).unwrap();
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 8, "the seeds are gone");
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
+const SEEDS: &str = "agent_seeds";
 
 /// What a peer says in one connection, for the fuzzer: frames, each with its length in two octets.
 fn in_frames(requests: &[Request<'_>]) -> Vec<u8> {
@@ -77,7 +56,7 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn the_seeds_are_of_this_protocol() {
     for (name, seed) in made() {
-        let path = folder().join(name);
+        let path = folder(SEEDS).join(name);
         if std::env::var_os("NIGHTSAFE_WRITE_SEEDS").is_some() {
             fs::write(&path, &seed).unwrap();
         }
@@ -111,7 +90,7 @@ fn changed(seeds: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn every_frame_gets_one_reply_and_no_secret_comes_out() {
-    let seeds = seeds();
+    let seeds = seeds(SEEDS, 8);
     seeds.iter().for_each(|seed| agent::check(seed));
     let mut numbers = Numbers(3);
     for _ in 0..20_000 {

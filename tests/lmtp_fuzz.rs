@@ -5,35 +5,15 @@
 mod connection;
 #[path = "fuzz/checks/reader.rs"]
 mod reader;
+mod replay;
 
 use std::fs;
-use std::path::Path;
 
-/// Numbers that look random and are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end.max(1)
-    }
-}
-
-fn seeds() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 10, "the seeds are gone");
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
+use replay::{Numbers, folder};
 
 /// The words of the fuzzer's dictionary.
 fn words() -> Vec<Vec<u8>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/lmtp.dict");
-    let text = fs::read_to_string(file).unwrap();
+    let text = fs::read_to_string(folder("lmtp.dict")).unwrap();
     let quoted = text.lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
     let words = quoted.map(|word| {
         let mut parts = word.split("\\x");
@@ -70,7 +50,7 @@ fn changed(seeds: &[Vec<u8>], words: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u
 
 #[test]
 fn what_a_client_says_is_read_in_one_way() {
-    let (seeds, words) = (seeds(), words());
+    let (seeds, words) = (replay::seeds("seeds", 10), words());
     seeds.iter().for_each(|seed| reader::check(seed));
     let mut numbers = Numbers(1);
     for _ in 0..20_000 {
@@ -80,7 +60,7 @@ fn what_a_client_says_is_read_in_one_way() {
 
 #[test]
 fn the_service_says_yes_to_what_the_store_has() {
-    let (seeds, words) = (seeds(), words());
+    let (seeds, words) = (replay::seeds("seeds", 10), words());
     seeds.iter().for_each(|seed| connection::check(seed));
     let mut numbers = Numbers(2);
     for _ in 0..3000 {

@@ -1,5 +1,6 @@
 //! Clients of `nightsafe lmtp` that mean no good: they get no further than themselves.
 
+mod replay;
 mod support;
 
 use std::io::{Read as _, Write as _};
@@ -7,6 +8,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use replay::Numbers;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::client::Client;
 use support::hook::{ALICE, BOB, Hooked};
@@ -22,22 +24,6 @@ fn others_are_served(hooked: &Hooked) {
     let good = ["250 2.0.0 sealed", "250 2.0.0 passed"];
     assert!(replies.iter().zip(good).all(|(reply, good)| reply.starts_with(good)), "{replies:?}");
     client.ask("QUIT", "221 ");
-}
-
-/// Numbers that look random and are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
 }
 
 /// Sends `bytes` and reads what comes until the program hangs up or has heard all.
@@ -63,7 +49,7 @@ fn random_octets() {
     ];
     for round in 0..300 {
         let begin = begins[round % begins.len()].as_bytes();
-        let count = numbers.next() as usize % 20_000;
+        let count = numbers.below(20_000);
         let mut noise = numbers.bytes(count);
         if round % 3 == 0 {
             // Lines, so that it goes on.

@@ -31,7 +31,8 @@ fn one_line_for_each_recipient() {
     site.enroll(ALICE, PASSWORD).good();
     let rules = vec![
         ("RCPT TO:<gone@", say("550 5.1.1 no such user")),
-        ("end <bea@", say("451 4.3.1 disk full")),
+        // As a store may that sees the sender of a message which is passed.
+        ("end <bea@", say("451 4.3.1 disk full for <carol@elsewhere.test>")),
     ];
     let store = Server::start(rules);
     configure(&site, &store.address, "max_message_bytes = 100000", "");
@@ -85,7 +86,7 @@ fn one_line_for_each_recipient() {
         format!(
             "<bea@example.org>, user=bea@example.org, status=deferred, client=uid:{uid}, \
              size={size}, stored=0, said=\"4.3.1 the mail store cannot take the message now\": \
-             {address}: end of data: 451 disk full"
+             {address}: end of data: 451 disk full for <(sender)>"
         ),
     ];
     assert_eq!(said[..5], wanted);

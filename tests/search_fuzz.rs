@@ -1,28 +1,18 @@
 //! The checks of `tests/fuzz` for searches, for a while, without a fuzzer: its seeds, and what simple
 //! changes make of them, the same ones in each run.
 
+mod replay;
 #[path = "fuzz/checks/search.rs"]
 mod search;
 
 use std::cell::Cell;
-use std::fs;
-use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-fn seeds() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/search_seeds");
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 5, "the seeds are gone");
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
-
 /// A piece of one seed in the place of a piece of another.
 fn crossed() -> impl Strategy<Value = Vec<u8>> {
-    let seed = || proptest::sample::select(seeds());
+    let seed = || proptest::sample::select(replay::seeds("search_seeds", 5));
     let place = || any::<proptest::sample::Index>();
     let changes = proptest::collection::vec((seed(), place(), place(), place(), place()), 1..4);
     (seed(), changes).prop_map(|(mut text, changes)| {
@@ -43,7 +33,7 @@ fn crossed() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn seeds_hold() {
-    for seed in seeds() {
+    for seed in replay::seeds("search_seeds", 5) {
         assert!(search::check(&seed), "{}", String::from_utf8_lossy(&seed));
     }
 }

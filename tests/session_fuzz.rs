@@ -3,32 +3,11 @@
 
 #[path = "fuzz/checks/commands.rs"]
 mod commands;
+mod replay;
 #[path = "fuzz/checks/responses.rs"]
 mod responses;
 
-use std::fs;
-use std::path::Path;
-
-/// Numbers that look random and are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end.max(1)
-    }
-}
-
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fuzz/{target}_seeds"));
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 6, "the seeds are gone");
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
+use replay::{Numbers, seeds};
 
 fn changed(seeds: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     let mut text = seeds[numbers.below(seeds.len())].clone();
@@ -59,7 +38,7 @@ fn changed(seeds: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn what_a_client_says() {
-    let seeds = seeds("commands");
+    let seeds = seeds("commands_seeds", 6);
     for seed in &seeds {
         assert!(commands::check(seed) >= 1, "{}", seed.escape_ascii());
     }
@@ -71,7 +50,7 @@ fn what_a_client_says() {
 
 #[test]
 fn what_the_store_says() {
-    let seeds = seeds("responses");
+    let seeds = seeds("responses_seeds", 6);
     assert!(seeds.iter().filter(|seed| responses::check(seed)).count() >= 3);
     let mut numbers = Numbers(8);
     let answers = (0..60_000).filter(|_| responses::check(&changed(&seeds, &mut numbers))).count();

@@ -34,6 +34,8 @@ fn a_lost_secret_is_not_made_anew() {
         let name = path.display().to_string();
         let ran = site.run(["setup"]).fails(73, &[&name, "is missing"]);
         assert!(ran.stderr.contains("hint: restore it from the backup"), "{}", ran.stderr);
+        let checked = site.run(["check"]).text();
+        assert!(checked.contains("from the backup; for a new site: nightsafe setup"), "{checked}");
         assert!(!path.exists());
         fs::rename(&away, &path).unwrap();
     }
@@ -154,6 +156,11 @@ fn a_delivery_group_reads_what_delivery_needs() {
     assert_eq!((mode(&site.private("")), mode(&site.private("alice"))), (0o700, 0o600));
     assert_eq!((mode(&site.join("pepper")), mode(&site.join("provisional.key"))), (0o600, 0o600));
     site.run(["check"]).good();
+    // Once given, it is not named again.
+    let again = site.run(["setup"]).good().text();
+    assert!(!again.contains("no --delivery-group"), "{again}");
+    let alone = Site::not_set_up().run(["setup"]).good().text();
+    assert!(alone.contains("no --delivery-group: only the user who runs this"), "{alone}");
     let ran = Site::not_set_up().run(["setup", "--delivery-group", "no-such-group"]);
     ran.fails(64, &["there is no group no-such-group"]);
 }
@@ -334,6 +341,14 @@ fn root_gives_the_agents_user_what_the_agent_needs() {
     assert_eq!((mode(&site.private("")), mode(&site.join("pepper"))), (0o700, 0o600));
     let checked = site.run(["check"]).text();
     assert!(!checked.contains("does not belong"), "{checked}");
+    // A pepper that lies elsewhere stays whose it is.
+    let (pepper, elsewhere) = (site.join("pepper"), site.join("elsewhere"));
+    fs::rename(&pepper, &elsewhere).unwrap();
+    std::os::unix::fs::chown(&elsewhere, Some(0), None).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &pepper).unwrap();
+    site.run(["setup"]).good();
+    assert_eq!(owners(&site, &["elsewhere", "pepper"]), [0; 2]);
+    site.run(["check"]).fails_somewhere(78, "pepper does not belong to 64731");
     // What root makes later is his as well.
     site.enroll("carol", PASSWORD).good();
     assert_eq!(owners(&site, &["keys/private/carol", "keys/public/carol"]), [AGENT_UID; 2]);

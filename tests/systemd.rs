@@ -14,8 +14,10 @@ use nightsafe::agent::protocol::{Password, Reply, Request, STANZA_BYTES};
 use nightsafe::config::Config;
 use support::agent::{Agent, confirmed, settings};
 use support::hook::{ALICE, Hook, PASSWORD, configure};
+use support::imap::Client;
+use support::imap_stub::{Reaction, Stub, say};
 use support::lmtp::Server;
-use support::{MESSAGE, Site};
+use support::{MESSAGE, Site, opened};
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd").join(name)
@@ -224,6 +226,111 @@ fn the_service_needs_no_forbidden_system_call() {
         "{used:?}"
     );
     assert_allowed("nightsafe-lmtp.service", &used);
+}
+
+/// A store with one message in it, which the user's delivery has sealed.
+fn store_with(sealed: &[u8]) -> Stub {
+    let sealed = String::from_utf8_lossy(sealed).replace('\n', "\r\n").into_bytes();
+    Stub::start(move |tag, asked| {
+        if asked.starts_with("SEARCH") {
+            return say(format!("* SEARCH 1\r\n{tag} OK done\r\n"));
+        }
+        if !asked.contains("FETCH") {
+            return Reaction::Usual;
+        }
+        let end = memchr::memmem::find(&sealed, b"\r\n\r\n").unwrap() + 4;
+        let text =
+            |octets: &[u8]| [format!("{{{}}}\r\n", octets.len()).as_bytes(), octets].concat();
+        let answer = if asked.contains("BODY.PEEK[])") {
+            [b"* 1 FETCH (UID 1 BODY[] ", &*text(&sealed), b")\r\n"].concat()
+        } else {
+            let fields = b"BODY[HEADER.FIELDS (NIGHTSAFE-SIGNATURE SEALED-SUMMARY)] ";
+            let start = memchr::memmem::find(&sealed, b"Nightsafe-Signature: ").unwrap();
+            let boundary = sealed.windows(4).rposition(|octets| octets == b"\r\n--").unwrap();
+            let body = memchr::memmem::rfind(&sealed[..boundary], b"\r\n\r\n").unwrap() + 4;
+            let fields = [&fields[..], &text(&sealed[start..end])].concat();
+            let body = text(&sealed[body..boundary]);
+            [b"* 1 FETCH (UID 1 ", &*fields, b" BODY[2] ", &*body, b")\r\n"].concat()
+        };
+        Reaction::Say([answer, format!("{tag} OK done\r\n").into_bytes()].concat())
+    })
+}
+
+/// What OpenSSL's client is answered to these lines.
+fn over_tls(address: &str, lines: &str) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-quiet", "-crlf", "-connect", address]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = command.spawn().unwrap();
+    client.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
+    String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn the_proxy_needs_no_forbidden_system_call() {
+    let site = Site::new();
+    site.configure("", &settings(&site, ""));
+    site.enroll(ALICE, PASSWORD).good();
+    let agent = Agent::start(&site);
+    let stub = store_with(&site.seal(ALICE));
+    let at = |name: &str| site.join(name).display().to_string();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    openssl.args(["-nodes", "-subj", "/CN=localhost", "-addext", "basicConstraints=CA:FALSE"]);
+    openssl.args(["-keyout", &at("tls.key"), "-out", &at("tls.pem")]).stdin(Stdio::null());
+    assert!(openssl.output().unwrap().status.success());
+    let imap = format!(
+        "[imap]\nlisten = [\"unix:{}\", \"tls:127.0.0.1:0\"]\nbackend = \"{}\"\nmetrics = [\"unix:{}\"]\n\
+         tls_certificate = \"{}\"\ntls_key = \"{}\"\n",
+        at("imap"),
+        stub.address(),
+        at("metrics"),
+        at("tls.pem"),
+        at("tls.key"),
+    );
+    site.configure("", &(settings(&site, "") + &imap));
+    let trace = site.file("trace", b"");
+    let program = site.command(["imap"]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "signal=none", "-o", &trace]);
+    strace.arg(program.get_program()).args(program.get_args());
+    let proxy = Hook::run(&mut strace);
+
+    let password = String::from_utf8_lossy(PASSWORD);
+    let login = format!("LOGIN {ALICE} \"{password}\"");
+    let mut client = Client::connect_unix(&proxy.unix()).unwrap();
+    client.command(&login).good();
+    client.command("SELECT INBOX").good();
+    client.append("INBOX", "", &opened()).good();
+    let large = [&opened()[..], &b"More.\r\n".repeat(200_000)].concat();
+    client.append("INBOX", "", &large).good();
+    let listed = client.command("FETCH 1 (ENVELOPE BODYSTRUCTURE)").good();
+    assert!(!listed.to_string().contains("Sealed message"), "{listed}");
+    for item in ["BODY.PEEK[]", "BODY.PEEK[TEXT]"] {
+        let fetched = client.command(format!("FETCH 1 {item}")).good();
+        assert!(opened().ends_with(&fetched.literals()[0]), "{fetched}");
+    }
+    assert_eq!(client.command("SEARCH TEXT no-such-word").good().of("SEARCH"), [b"SEARCH"]);
+    client.start("IDLE");
+    client.until_asked();
+    let said =
+        over_tls(&proxy.inet().to_string(), &format!("a {login}\nb SELECT INBOX\nc LOGOUT\n"));
+    assert!(said.contains("\nb OK ") && said.contains("\nc OK "), "{said}");
+    let mut scrape = UnixStream::connect(at("metrics")).unwrap();
+    scrape.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut shown = String::new();
+    scrape.read_to_string(&mut shown).unwrap();
+    assert!(shown.contains("nightsafe_imap_appended_total 2"), "{shown}");
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", proxy.pid()));
+    let child = children.unwrap().trim().to_owned();
+    for signal in ["-HUP", "-TERM"] {
+        assert!(Command::new("kill").args([signal, &child]).status().unwrap().success());
+    }
+    proxy.ends_well();
+    agent.stop();
+    let used = used_calls(&trace);
+    assert!(used.contains("accept4") && used.contains("epoll_wait"), "{used:?}");
+    assert_allowed("nightsafe-imap.service", &used);
 }
 
 /// The system calls in a trace by strace.

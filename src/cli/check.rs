@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Config, DEFAULT_PATH};
+use crate::delivery::next_hop::lmtp::NoOffer;
 use crate::delivery::{self, next_hop};
 use crate::keys::files::KeyDirectory;
 use crate::keys::pepper::Pepper;
@@ -20,7 +21,7 @@ use crate::seal::{Ring, SealingKey};
 use crate::sys::process;
 
 use super::exit::{Failure, say};
-use super::{check_agent, check_imap};
+use super::{check_agent, check_imap, check_logins};
 
 /// The lines so far.
 struct Lines {
@@ -39,6 +40,11 @@ impl Lines {
             Some(hint) => say(format_args!("       {hint}")),
             None => Ok(()),
         }
+    }
+    /// What the site can live with, and should not.
+    fn warning(&self, subject: &str, text: &str, hint: &str) -> Result<(), Failure> {
+        say(format_args!("WARN   {subject}: {text}"))?;
+        say(format_args!("       {hint}"))
     }
 }
 
@@ -60,6 +66,7 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("[imap]", or_hidden(check_imap::settings(&config)))?;
     lines.line("[imap] backend", check_imap::store(&config))?;
     lines.line("[imap] logins", check_imap::logins(&config))?;
+    site_logins(&mut lines)?;
     match KeyDirectory::open(&config.keys.directory, None, &[]) {
         Err(error) => lines.line("key records", or_hidden(Err(error.into())))?,
         Ok(keys) => {
@@ -80,6 +87,23 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     } else {
         Err(Failure::config("the site is not in order").hint("mend the lines marked ERROR"))
     }
+}
+
+/// Only root can look where login passwords are kept.
+fn site_logins(lines: &mut Lines) -> Result<(), Failure> {
+    const SUBJECT: &str = "login passwords";
+    if !process::is_root() {
+        return lines.line(SUBJECT, Ok("only root can see how the site keeps them".into()));
+    }
+    let weak = check_logins::weak_below(Path::new("/"));
+    for place in &weak {
+        lines.warning(SUBJECT, &place.what, place.mend)?;
+    }
+    if weak.is_empty() {
+        let found = "nothing weaker than the key records in sasldb, saslauthd, Dovecot's files, /etc/shadow";
+        lines.line(SUBJECT, Ok(found.into()))?;
+    }
+    Ok(())
 }
 
 /// Delivery's own user must not be able to read what opens mail; told so, it is in order.
@@ -212,10 +236,13 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
             let names = if names.is_empty() { "no extension".to_owned() } else { names };
             Ok(format!("{backend} offers {names}"))
         }
-        Err(_) if *settings == config::Lmtp::default() => {
+        Err(NoOffer::Away(_)) if *settings == config::Lmtp::default() => {
             Ok(format!("no store at {backend}, which only `nightsafe lmtp` needs"))
         }
-        Err(refusal) => Err(Failure::config(refusal.detail).hint(
+        Err(NoOffer::Login(refusal)) => Err(Failure::config(refusal.detail).hint(
+            "[lmtp] backend_user is a name that may deliver there, and backend_password_file has its password",
+        )),
+        Err(NoOffer::Away(refusal)) => Err(Failure::config(refusal.detail).hint(
             "start the store; [lmtp] backend is its LMTP socket, and this user must reach it",
         )),
     }

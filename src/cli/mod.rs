@@ -8,6 +8,7 @@ mod agent;
 mod check;
 mod check_agent;
 mod check_imap;
+mod check_logins;
 mod daemon;
 mod deliver;
 mod enroll;

@@ -1,6 +1,7 @@
 //! `nightsafe setup`
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
             agent.user
         ))?;
     }
-    if delivery_group.is_none() {
+    if delivery_group.is_none() && !is_shared(&keys.sealing_key, &keys.pepper) {
         say(format_args!("no --delivery-group: only the user who runs this can deliver"))?;
     }
     say(format_args!(""))?;
@@ -48,6 +49,12 @@ pub(super) fn run(config: Option<&Path>, arguments: &Setup) -> Result<ExitCode, 
          or at each change ([keys] after_write). One older than the mail does not open all of it."
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an earlier set-up gave it to a group: the pepper keeps that of who made both.
+fn is_shared(sealing_key: &Path, pepper: &Path) -> bool {
+    let group = |path: &Path| fs::metadata(path).map(|metadata| metadata.gid()).ok();
+    group(sealing_key) != group(pepper)
 }
 
 /// The number of a group, from /etc/group; a number stands for itself.

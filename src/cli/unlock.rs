@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::agent::client::{Client, ClientError};
 use crate::agent::protocol::{Password, Reply, Request, UserStatus};
 use crate::config;
+use crate::keys::code::{Code, CodeKind};
 use crate::sys::accounts;
 
 use super::exit::{Failure, complain, say};
@@ -38,8 +39,18 @@ pub(super) fn unlock(
         hold: arguments.hold,
         reader: None,
     })?;
+    let Reply::Unlocked { notices, .. } = reply else {
+        let is_wrong = reply == Reply::Wrong;
+        let failure = refused(reply, user.as_str());
+        let code = Code::parse(password.expose()).filter(|code| code.kind() == CodeKind::Recovery);
+        return Err(match code {
+            Some(_) if is_wrong => failure.hint(format!(
+                "a recovery code sets a new password first: nightsafe recovery use {user}, as root"
+            )),
+            _ => failure,
+        });
+    };
     drop(password);
-    let Reply::Unlocked { notices, .. } = reply else { return Err(refused(reply, user.as_str())) };
     for notice in notices {
         complain("notice", &notice);
     }

@@ -1,7 +1,7 @@
 //! `[imap]`
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -138,9 +138,20 @@ impl Endpoint {
         Some(host.trim_start_matches('[').trim_end_matches(']'))
     }
 
-    /// Whether the host is named, rather than numbered.
-    pub fn is_named(&self) -> bool {
-        self.host().is_some_and(|host| host.parse::<IpAddr>().is_err())
+    /// Whether this is where a listener says that it listens.
+    pub fn is_at(&self, listener: &str) -> bool {
+        let Address::Inet(own) = &self.address else { return self.address.to_string() == listener };
+        let there = listener.strip_prefix("inet:").and_then(|there| there.parse().ok());
+        let Some::<SocketAddr>(there) = there else { return false };
+        match own.parse::<SocketAddr>() {
+            // The kernel may have chosen the port.
+            Ok(own) => own.ip() == there.ip() && (own.port() == there.port() || own.port() == 0),
+            // A name here is a number there: then the port tells.
+            Err(_) => {
+                let port = own.rsplit_once(':').map(|(_, port)| port.parse());
+                port == Some(Ok(there.port()))
+            }
+        }
     }
 }
 
@@ -163,7 +174,18 @@ mod tests {
         assert!(tls.is_tls && tls.host() == Some("::1") && tls.to_string() == "tls:[::1]:993");
         let plain: Endpoint = "inet:mail.test:143".parse().unwrap();
         assert!(!plain.is_tls && plain.host() == Some("mail.test"));
-        assert!(plain.is_named() && !tls.is_named());
+        for (endpoint, listener, is_at) in [
+            ("tls:[0:0::1]:993", "inet:[::1]:993", true),
+            ("tls:[::1]:993", "inet:[::1]:994", false),
+            ("tls:127.0.0.1:0", "inet:127.0.0.1:40001", true),
+            ("tls:localhost:993", "inet:127.0.0.1:993", true),
+            ("tls:localhost:993", "inet:127.0.0.1:994", false),
+            ("unix:/run/imap", "unix:/run/imap", true),
+            ("unix:/run/imap", "inet:127.0.0.1:993", false),
+        ] {
+            let endpoint: Endpoint = endpoint.parse().unwrap();
+            assert_eq!(endpoint.is_at(listener), is_at, "{endpoint} {listener}");
+        }
         assert_eq!("unix:/run/imap".parse::<Endpoint>().unwrap().host(), None);
         assert!("tls:/run/imap".parse::<Endpoint>().is_err());
         assert!("tls:host".parse::<Endpoint>().is_err());

@@ -141,7 +141,7 @@ impl Delivery<'_> {
                     let (sender, message) = (envelope.sender.as_str(), message.expose());
                     match hop.hand_on(address, user.as_ref(), &Letter::Plain { sender, message }) {
                         Ok(()) => Outcome::passed(),
-                        Err(refusal) => Outcome::from_next_hop(refusal),
+                        Err(refusal) => Outcome::from_next_hop(refusal.without(sender)),
                     }
                 }
                 (None, None) => Outcome::out_of_memory(),

@@ -87,6 +87,17 @@ pub fn over_tcp() {
     let backend = format!("inet:127.0.0.1:{port}");
     let canaries = Canaries::new("tcp");
     write("wrong\n");
+    // Without a login Cyrus greets whoever comes, and takes mail from nobody.
+    let login_needed = check(&site, &format!("[lmtp]\nbackend = \"{backend}\""));
+    assert!(
+        login_needed.contains(&format!("ERROR  [lmtp]: {backend}: MAIL: 430 ")),
+        "{login_needed}"
+    );
+    assert!(login_needed.contains("[lmtp] backend_user is a name"), "{login_needed}");
+    let with_login = format!("[lmtp]\nbackend = \"{backend}\"\n{login}");
+    let wrong = check(&site, &with_login);
+    assert!(wrong.contains(&format!("ERROR  [lmtp]: {backend}: AUTH: 5")), "{wrong}");
+    assert!(wrong.contains("backend_password_file has its password"), "{wrong}");
     // It starts and greets nobody, since it cannot ask the store what to offer.
     let hook = Hook::start_with(&site, &backend, &login);
     let postfix = Postfix::start(&site, Hop::Lmtp);
@@ -99,6 +110,8 @@ pub fn over_tcp() {
     assert!(why.contains("AUTH: 5"), "{why}");
 
     write(&format!("{}\n", password("cyrus")));
+    let right = check(&site, &with_login);
+    assert!(right.contains(&format!("ok     [lmtp]: {backend} offers PIPELINING, ")), "{right}");
     hook.reload(&site);
     postfix.retry(&id).must_be("sent", "2.0.0");
     postfix.wait_until_empty();
@@ -107,4 +120,13 @@ pub fn over_tcp() {
     assert!(site.unseal("alice", &inbox[0]).ends_with(&canaries.message()));
     assert!(!hook.log(&site).contains(&password("cyrus")));
     assert_eq!(site.leaks_with_queue(&canaries), []);
+}
+
+/// What `nightsafe check` says of a site that has this `[lmtp]`.
+fn check(site: &Site, lmtp: &str) -> String {
+    let file = site.join("etc/check.toml");
+    fs::write(&file, format!("{}\n{lmtp}\n", site.configuration())).unwrap();
+    let mut command = site.command(site.join("bin/nightsafe"));
+    let output = command.arg("--config").arg(file).arg("check").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -4,6 +4,7 @@ use super::{Office, is_sealed};
 use crate::site::canary::Canaries;
 use crate::site::store::Store;
 use crate::support::imap::Client;
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 
 fn append(client: &mut Client, name: &str) {
@@ -127,7 +128,7 @@ pub fn pipelined<S: Store>() {
     assert_eq!(bodies, 1);
 }
 
-/// Partial after partial of one message make the message.
+/// Partial after partial of one message make the message, which is opened once.
 pub fn partials<S: Store>() {
     let office = Office::<S>::open(&["alice"]);
     let mut client = office.client("alice");
@@ -138,6 +139,9 @@ pub fn partials<S: Store>() {
     for from in (0..message.len() + 65_536).step_by(65_536) {
         let answer = client.command(format!("UID FETCH 1 (UID BODY.PEEK[]<{from}.65536>)")).good();
         whole.extend(answer.literals().concat());
+        // It was opened with the first of them: nobody asks the agent for its key again.
+        office.reading.agent.signal(Signal::STOP);
     }
+    office.reading.agent.signal(Signal::CONT);
     assert!(whole == message, "{} and not {} octets", whole.len(), message.len());
 }

@@ -117,7 +117,7 @@ impl Site {
         fs::write(self.join("etc/nightsafe.toml"), text).unwrap();
     }
 
-    fn configuration(&self) -> String {
+    pub fn configuration(&self) -> String {
         let at = self.path().display();
         format!(
             "[keys]\ndirectory = \"{at}/keys\"\npepper = \"{at}/etc/pepper\"\n\

@@ -105,7 +105,7 @@ impl Delivering {
             let handed = self.shared.hand_over(&recipients, &letter).await;
             let outcomes = handed.answers.into_iter().map(|answer| match answer {
                 Ok(()) => Outcome::passed(),
-                Err(refusal) => Outcome::from_next_hop(refusal),
+                Err(refusal) => Outcome::from_next_hop(refusal.without(&self.sender)),
             });
             self.passed = Some(outcomes.collect());
             // Nobody needs it in the clear any more.

@@ -121,6 +121,15 @@ impl Refusal {
         Self { for_good: true, code: code.to_owned(), detail: detail.into() }
     }
 
+    /// The same without what a store has quoted of the letter's sender: the log names none.
+    #[must_use]
+    pub fn without(mut self, sender: &str) -> Self {
+        if !sender.is_empty() {
+            self.detail = self.detail.replace(sender, "(sender)");
+        }
+        self
+    }
+
     /// A file or pipe that failed.
     pub fn io(what: &str, cause: &io::Error) -> Self {
         let full =

@@ -307,7 +307,7 @@ impl Connection {
         });
         log::imap_logged_in(user, &self.peer, keys.status());
         if let Keys::Away(why) = &keys {
-            log::imap_keys_away(user, &self.peer, why);
+            log::imap_keys_away(user, &self.peer, &why.cause);
         }
         if let Keys::Held(held) = &keys {
             for notice in &held.notices {

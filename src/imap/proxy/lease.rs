@@ -54,8 +54,50 @@ pub(super) enum Keys {
     Held(Held),
     /// The user has none: his mail is not sealed.
     None,
-    /// The user has some, or may have, and they are not there: for the reason given.
-    Away(String),
+    /// The user has some, or may have, and they are not there.
+    Away(Why),
+}
+
+/// Why keys are not there.
+pub(super) struct Why {
+    /// What the user is told.
+    pub(super) told: String,
+    /// What the log is told.
+    pub(super) cause: String,
+}
+
+impl Why {
+    /// What the user can do nothing about: the log has the cause.
+    fn of_the_site(cause: impl fmt::Display) -> Self {
+        let told = "something is wrong at your site; your postmaster can find it in the mail log";
+        Self { told: told.into(), cause: cause.to_string() }
+    }
+}
+
+impl From<String> for Why {
+    /// The same for both.
+    fn from(told: String) -> Self {
+        Self { cause: told.clone(), told }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(told: &str) -> Self {
+        told.to_owned().into()
+    }
+}
+
+impl From<Silence> for Why {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Io(_) => Self {
+                told: "the agent does not answer; log in again in a while".into(),
+                cause: silence.to_string(),
+            },
+            Silence::Locked => silence.to_string().into(),
+            Silence::Foreign | Silence::Protocol(_) => Self::of_the_site(silence),
+        }
+    }
 }
 
 /// A user's keys.
@@ -127,7 +169,7 @@ impl Keys {
         };
         let (stream, reply) = match asked.await {
             Ok(asked) => asked,
-            Err(silence) => return Self::Away(format!("{silence}; log in again in a while")),
+            Err(silence) => return Self::Away(silence.into()),
         };
         match reply {
             Reply::Unlocked { names, notices } => {
@@ -144,13 +186,15 @@ impl Keys {
             Reply::Wrong => Self::Away("the password does not unlock your keys".into()),
             Reply::Locked => Self::Away("your keys are locked; log in again".into()),
             Reply::Busy { seconds } => {
-                Self::Away(format!("there are too many logins; log in again in {seconds} s"))
+                let told = format!("there are too many logins; log in again in {seconds} s");
+                Self::Away(told.into())
             }
-            Reply::Unavailable { reason } | Reply::Refused { reason } => Self::Away(reason),
+            Reply::Unavailable { reason } | Reply::Refused { reason } => Self::Away(reason.into()),
             Reply::Denied => {
-                Self::Away("[agent] allow does not let the proxy say who logs in".into())
+                let cause = "[agent] allow did not let the proxy say who logs in when the agent read it last";
+                Self::Away(Why::of_the_site(cause))
             }
-            _ => Self::Away("the agent's answer makes no sense".into()),
+            _ => Self::Away(Why::of_the_site("the agent's answer makes no sense")),
         }
     }
 }

@@ -147,14 +147,7 @@ impl Service {
     fn is_tls(&self, listener: &Listener) -> bool {
         let current = self.current();
         let address = listener.address();
-        let port = address.rsplit_once(':').map(|(_, port)| port);
-        // A name in the configuration is a number here: then the port tells.
-        let named = |endpoint: &&config::Endpoint| {
-            let own = endpoint.address.to_string();
-            own == address
-                || endpoint.is_named() && own.rsplit_once(':').map(|(_, port)| port) == port
-        };
-        match current.settings.listen.iter().find(named) {
+        match current.settings.listen.iter().find(|endpoint| endpoint.is_at(&address)) {
             Some(endpoint) => endpoint.is_tls,
             None => current.tls.is_offered() && address.ends_with(TLS_PORT),
         }

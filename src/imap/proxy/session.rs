@@ -287,7 +287,7 @@ impl Session {
         }
         self.enter();
         match &self.keys {
-            Keys::Away(why) => Err(Refusal::keys_away(why)),
+            Keys::Away(why) => Err(Refusal::keys_away(&why.told)),
             Keys::Held(_) | Keys::None => Ok(()),
         }
     }

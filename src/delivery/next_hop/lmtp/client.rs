@@ -120,6 +120,15 @@ impl Session {
         self.offer
     }
 
+    /// Begins a transaction of the sender `<>`, and ends it.
+    pub(super) async fn rehearse(&mut self) -> Result<(), Problem> {
+        let mail = self.mail("", &[], None)?;
+        self.asked = Some(Vec::new());
+        self.wire.send("MAIL", mail.as_bytes(), 1).await?;
+        self.expect_mail().await?;
+        self.reset().await
+    }
+
     /// Asks about one recipient. When the answer is yes, the server waits for the letter or for more
     /// recipients.
     ///

@@ -87,19 +87,34 @@ impl Drop for Lmtp {
     }
 }
 
-/// Connects to a server, logs in where that is wanted, and takes leave: what it offers.
+/// Connects to a server, logs in where that is wanted, begins a transaction as a delivery does, and takes
+/// leave: what it offers.
 ///
 /// # Errors
 /// What stands in the way of a delivery there.
-pub fn ask_for_offer(server: &Server) -> Result<Offer, Refusal> {
-    let runtime = runtime().map_err(|cause| Refusal::io("cannot wait", &cause))?;
-    runtime.block_on(async {
-        let session =
-            Session::open(server).await.map_err(|problem| problem.refusal(&server.address))?;
+pub fn ask_for_offer(server: &Server) -> Result<Offer, NoOffer> {
+    let runtime = runtime().map_err(|cause| NoOffer::Away(Refusal::io("cannot wait", &cause)))?;
+    let asked = runtime.block_on(async {
+        let mut session = Session::open(server).await?;
+        // Cyrus greets whoever comes by TCP, and then takes mail from nobody who has not logged in.
+        session.rehearse().await?;
         let offer = session.offer();
         session.quit().await;
         Ok(offer)
+    });
+    asked.map_err(|problem: Problem| {
+        let refusal = problem.refusal(&server.address);
+        if problem.is_about_login() { NoOffer::Login(refusal) } else { NoOffer::Away(refusal) }
     })
+}
+
+/// Why a server offers nothing.
+#[derive(Debug)]
+pub enum NoOffer {
+    /// It is not there, or is none.
+    Away(Refusal),
+    /// It wants a login, or another one.
+    Login(Refusal),
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -59,6 +59,11 @@ impl Problem {
         matches!(self, Self::Io(_, cause) if cause.kind() == io::ErrorKind::TimedOut)
     }
 
+    /// Whether the server wants a login, or another one (RFC 4954 §6). Cyrus says 430 for 530.
+    pub(super) fn is_about_login(&self) -> bool {
+        matches!(self, Self::Reply { step: "AUTH", .. } | Self::Reply { code: 430 | 530..=538, .. })
+    }
+
     /// What it means for the message.
     pub(in crate::delivery) fn refusal(&self, server: &Address) -> Refusal {
         match self {
