@@ -143,7 +143,9 @@ fn the_unit_has_room_for_the_defaults() {
     let mebibytes = setting(&text, "MemoryMax").strip_suffix('M').unwrap();
     // And 64 KiB for each connection, and for its TLS.
     let connections = imap.connections as u64 * 128 * 1024;
-    let needed = (imap.memory_bytes + imap.cache_bytes + connections) >> 20;
+    // And whose turn it is reads the largest message.
+    let turn = 3 * Config::default().delivery.max_message_bytes;
+    let needed = (imap.memory_bytes + imap.cache_bytes + connections + turn) >> 20;
     assert!(mebibytes.parse::<u64>().unwrap() >= needed + 64);
     let seconds: u64 = setting(&text, "TimeoutStopSec").parse().unwrap();
     assert!(seconds > imap.stop_timeout);
