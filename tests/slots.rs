@@ -4,7 +4,6 @@ mod support;
 
 use std::fs;
 
-use nightsafe::lifecycle::error::LoginError;
 use support::care::Care;
 use support::{Ran, Site, opened};
 
@@ -130,30 +129,6 @@ fn a_code_is_no_password() {
     assert!(!site.private("bob").exists());
     // And a recovery code is not one either.
     assert!(!site.unlocks("alice", code.as_bytes()));
-}
-
-/// What an empty file or a slip at a panel gives locks nobody's keys.
-#[test]
-fn nothing_is_no_password() {
-    let site = site();
-    let code = printed(add(&site, &["--recovery-code"]));
-    let before = fs::read(site.private("alice")).unwrap();
-    let words = ["a password must not be empty"];
-    for empty in [&b""[..], b"\n"] {
-        site.passwd("alice", PASSWORD, empty).fails(66, &words);
-        site.enroll("bob", empty).fails(66, &words);
-        use_code(&site, &code, empty, &[]).fails(66, &words);
-    }
-    let both = [PASSWORD, b"\0\0"].concat();
-    site.feed(["passwd", "alice", "--stdin"], &both).fails(66, &words);
-    assert_eq!(fs::read(site.private("alice")).unwrap(), before);
-    assert!(!site.private("bob").exists());
-    // Nor does a first login that somebody says was accepted without one.
-    site.run(["enroll", "--provisional", "carol"]).good();
-    let care = Care::of_user(&site, "carol");
-    assert!(matches!(care.login("").unwrap_err(), LoginError::EmptyPassword));
-    assert!(care.record().has(nightsafe::keys::SlotKind::Provisional));
-    assert!(matches!(Care::of(&site).stage("pw", "").unwrap_err(), LoginError::EmptyPassword));
 }
 
 #[test]

@@ -241,7 +241,6 @@ impl Agent {
             LoginError::Directory(DirectoryError::Unknown(_)) => Reply::NoKeys,
             LoginError::NotTheLoginPassword(_)
             | LoginError::PrintedCode
-            | LoginError::EmptyPassword
             | LoginError::MistypedCode => Reply::Refused { reason: error.to_string() },
             error => unavailable(user, &error),
         }

@@ -131,7 +131,7 @@ impl Agent {
                 Ok(_) => log::agent_enrolled(&name, uid),
                 // Somebody was faster, perhaps another connection of the same mail program.
                 Err(LoginError::Directory(DirectoryError::Exists(_))) => {}
-                Err(error @ (LoginError::PrintedCode | LoginError::EmptyPassword)) => {
+                Err(error @ LoginError::PrintedCode) => {
                     return Err(Reply::Refused { reason: error.to_string() });
                 }
                 Err(error) => return Err(unavailable(&name, &error)),

@@ -362,7 +362,7 @@ impl From<LoginError> for Failure {
             LoginError::NotTheLoginPassword(_) => failure,
             LoginError::MistypedCode => Self { status: status::NO_INPUT, ..failure }
                 .hint("it begins with \"recovery-\"; hyphens, spaces and upper case do not matter"),
-            LoginError::PrintedCode | LoginError::EmptyPassword => Self { status: status::NO_INPUT, ..failure },
+            LoginError::PrintedCode => Self { status: status::NO_INPUT, ..failure },
             LoginError::BadName | LoginError::Kept { .. } => {
                 Self { status: status::USAGE, ..failure }
             }

@@ -25,8 +25,6 @@ pub enum LoginError {
     NotTheLoginPassword(User),
     /// A new password of the form of a printed code, which would be taken for one.
     PrintedCode,
-    /// A new password that is empty.
-    EmptyPassword,
     /// What was typed as a recovery code is none.
     MistypedCode,
     /// The record did not unlock.
@@ -85,7 +83,6 @@ impl fmt::Display for LoginError {
             Self::PrintedCode => {
                 f.write_str("a password must not have the form of an app password or recovery code")
             }
-            Self::EmptyPassword => f.write_str("a password must not be empty"),
             Self::MistypedCode => f.write_str("this is no recovery code, or a mistyped one"),
             Self::Unlock { user, cause } => write!(f, "cannot unlock the keys of {user}: {cause}"),
             Self::BadName => write!(

@@ -58,12 +58,8 @@ pub(super) fn changed_by(
     Change::of(record, root).map_err(|cause| keys.bad_record(user, cause))
 }
 
-/// Whether `password` can be a login password: one that looks like a printed code would be tried as one, and
-/// nothing at all is what an empty file gives, and what everybody guesses.
+/// Whether `password` can be a login password: one that looks like a printed code would be tried as one.
 pub(super) fn usable_password(password: &[u8]) -> Result<(), LoginError> {
-    if password.is_empty() {
-        return Err(LoginError::EmptyPassword);
-    }
     if Code::parse(password).is_some() { Err(LoginError::PrintedCode) } else { Ok(()) }
 }
 
