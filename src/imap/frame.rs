@@ -82,6 +82,20 @@ impl Framer {
     }
 }
 
+/// How many of the first octets are whole responses about a message or a number of them (RFC 3501 §7.3, §7.4)
+/// with no literal in them. A store has ten thousand of these to say in one breath.
+pub fn numbered(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(rest @ [b'*', b' ', b'0'..=b'9', ..]) = bytes.get(end..)
+        && let Some(found) = memchr(b'\n', rest)
+        && let Some([last, b'\r']) = rest.get(found.saturating_sub(2)..found)
+        && *last != b'}'
+    {
+        end += found + 1;
+    }
+    end
+}
+
 /// The literal that a line announces at its end: how long, and whether its sender waits.
 fn announced(line: &[u8]) -> Option<(u64, bool)> {
     let line = line.strip_suffix(b"}")?;
@@ -125,6 +139,24 @@ mod tests {
         assert_eq!(step, Step::Literal { head: 25, octets: 3, waits: false });
         framer.skip(28);
         assert_eq!(framer.step(text).unwrap(), Step::Complete(text.len()));
+    }
+
+    #[test]
+    fn many_at_once() {
+        let text = b"* 1 FETCH (FLAGS ())\r\n* 22 EXISTS\r\n* OK on\r\n* 3 EXPUNGE\r\n";
+        assert_eq!(&text[numbered(text)..], b"* OK on\r\n* 3 EXPUNGE\r\n");
+        for (text, octets) in [
+            (&b"* 1 FETCH (BODY[] {3}\r\nabc)\r\n"[..], 0),
+            (b"* 1 EXISTS\r\n* 2 EXISTS\r", 12),
+            (b"* 1 EXISTS\r\n* 2 EXISTS\n* 3 EXISTS\r\n", 12),
+            (b"n1 OK\r\n", 0),
+            (b"* 1\r\n", 5),
+            (b"* 1\n", 0),
+            (b"* ", 0),
+            (b"", 0),
+        ] {
+            assert_eq!(numbered(text), octets, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

@@ -299,7 +299,7 @@ impl Session {
     }
 
     /// Passes on what the store says, up to the end of the command in hand; whether it was done. `see` is
-    /// shown what comes before the end.
+    /// shown what comes before the end and does not begin with a number.
     pub(super) async fn relay(
         &mut self,
         tag: &[u8],
@@ -308,6 +308,13 @@ impl Session {
         let aside = self.backend.take_aside();
         self.client.put(&aside);
         loop {
+            let many = self.backend.numbered();
+            if many > 0 {
+                self.client.put(self.backend.first(many));
+                self.backend.take(many);
+                self.flush_some().await?;
+                continue;
+            }
             let octets = self.next_response().await?;
             let text = self.backend.first(octets);
             let line = text.strip_suffix(b"\r\n").unwrap_or(text);
