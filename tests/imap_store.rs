@@ -71,6 +71,7 @@ fn serve(stream: TcpStream, offers: &str, is_silent: bool, all: &Mutex<Vec<Vec<u
                 all.lock().unwrap().push([b"said ", &*answer].concat());
                 String::new()
             }
+            "NAMESPACE" => "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n".to_owned(),
             "LOGOUT" => "* BYE\r\n".to_owned(),
             _ => String::new(),
         };
