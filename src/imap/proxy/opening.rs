@@ -89,13 +89,14 @@ impl Opening {
     ///
     /// # Errors
     /// Where the lease is lost.
-    pub(super) async fn ask(&mut self, reader: &Reader) -> Result<(), End> {
+    async fn ask(&mut self, reader: &Reader) -> Result<(), End> {
         self.recovered.join(reader.recover(&self.stanzas).await?);
         self.stanzas.clear();
         Ok(())
     }
 
-    /// Opens some of those that are left: at least one, and as many as go together.
+    /// Opens some of the first that are left, as many as go together. None, where the first is found to need
+    /// memory that it has to wait for: the next time it has it.
     ///
     /// # Errors
     /// Where the lease is lost, or a message cannot be opened now that can be later.
