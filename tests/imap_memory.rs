@@ -23,8 +23,12 @@ const LARGEST: usize = 32;
 const MOST_KIB: u64 = ((BUDGET + 3 * LARGEST + 64) << 10) as u64;
 
 fn reading(site: &Site, store: &Dovecot) -> Reading {
+    reading_with(site, store, "")
+}
+
+fn reading_with(site: &Site, store: &Dovecot, more: &str) -> Reading {
     let imap = format!(
-        "memory_bytes = {}\ncache_bytes = {}\n[delivery]\nmax_message_bytes = {}",
+        "{more}\nmemory_bytes = {}\ncache_bytes = {}\n[delivery]\nmax_message_bytes = {}",
         BUDGET * MIB,
         4 * MIB,
         LARGEST * MIB
@@ -147,6 +151,56 @@ fn who_takes_nothing() {
     within(&reading);
 }
 
+/// Asks for the first message and takes no more than its beginning, or all until the proxy hangs up.
+fn begun(reading: &Reading) -> (TcpStream, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", reading.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let commands = format!(
+        "a LOGIN {USER} \"{}\"\r\nb SELECT INBOX\r\nc UID FETCH 1 BODY.PEEK[]\r\n",
+        password(USER)
+    );
+    stream.write_all(commands.as_bytes()).unwrap();
+    let (mut said, mut some) = (Vec::new(), [0; 4096]);
+    while said.len() < 100_000 {
+        match stream.read(&mut some).unwrap() {
+            0 => break,
+            read => said.extend_from_slice(&some[..read]),
+        }
+    }
+    (stream, said)
+}
+
+/// Where clients who take nothing have all of it, the next one is told to come back; what is small is read
+/// by everybody all the same, and everything again when they are gone.
+#[test]
+fn when_there_is_none() {
+    let site = Site::with_users(&[USER]);
+    let store = Dovecot::start(&site, &[USER]);
+    let reading = reading_with(&site, &store, "wait_timeout = 1");
+    let mut client = login(&reading);
+    let message = thick(25 * MIB, 1);
+    client.append("INBOX", "", &message).good();
+    client.append("INBOX", "", b"Subject: small\r\n\r\nx\r\n").good();
+    let mut stalled = Vec::new();
+    let told = loop {
+        let (stream, said) = begun(&reading);
+        if said.len() < 100_000 {
+            break String::from_utf8_lossy(&said).into_owned();
+        }
+        stalled.push(stream);
+        assert!(stalled.len() < 20, "there is memory for all of them");
+    };
+    assert!(told.ends_with("* BYE there is no memory for it now, come back later\r\n"), "{told}");
+    assert!(stalled.len() > 2, "there was memory for {} only", stalled.len());
+    client.command("UID FETCH 1:* (ENVELOPE BODYSTRUCTURE)").good();
+    let small = client.command("UID FETCH 2 BODY.PEEK[]").good().literals();
+    assert_eq!(small, [b"Subject: small\r\n\r\nx\r\n".to_vec()]);
+    drop(stalled);
+    reading.agent.wait_for_leases(&site, USER, 1);
+    assert!(client.command("UID FETCH 1 BODY.PEEK[]").good().literals() == [message]);
+    within(&reading);
+}
+
 /// What is large comes piece by piece: the first octets are there long before the last are opened, and a
 /// client who goes meanwhile leaves nothing behind.
 #[test]
@@ -157,19 +211,8 @@ fn who_goes_halfway() {
     let message = thin(30 * MIB, 1);
     login(&reading).append("INBOX", "", &message).good();
     for _ in 0..30 {
-        let mut stream = TcpStream::connect(("127.0.0.1", reading.port())).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let commands = format!(
-            "a LOGIN {USER} \"{}\"\r\nb SELECT INBOX\r\nc UID FETCH 1 BODY.PEEK[]\r\n",
-            password(USER)
-        );
-        stream.write_all(commands.as_bytes()).unwrap();
-        let (mut said, mut some) = (Vec::new(), [0; 4096]);
-        while said.len() < 100_000 {
-            let read = stream.read(&mut some).unwrap();
-            assert!(read > 0, "{}", String::from_utf8_lossy(&said));
-            said.extend_from_slice(&some[..read]);
-        }
+        let (_, said) = begun(&reading);
+        assert!(said.len() >= 100_000, "{}", String::from_utf8_lossy(&said));
     }
     reading.agent.wait_for_leases(&site, USER, 0);
     within(&reading);

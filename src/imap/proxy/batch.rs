@@ -132,6 +132,8 @@ impl Batch {
             (entries, looked, opening)
         });
         let (mut entries, mut looked, mut opening) = looked.await.map_err(|_| panicked())?;
+        // What may still be on its way to the client.
+        let mut before = 0;
         while !entries.is_empty() {
             let results;
             (results, opening) = match &purpose.reader {
@@ -145,16 +147,17 @@ impl Batch {
             let showing = purpose.clone();
             let shown = spawn_blocking(move || Showing::new(&showing).all(&these, seen));
             let mut done = shown.await.map_err(|_| panicked())?;
+            // All but the last part was sent by then.
+            let Ok(place) = parts.reserve().await else { break };
+            let octets = done.octets();
             if entries.is_empty() {
-                // Until it is sent.
-                room.settle(done.octets());
+                room.settle(octets + before);
                 done.room = Some(room);
-                let _ = parts.send(done).await;
+                place.send(done);
                 break;
             }
-            if parts.send(done).await.is_err() {
-                break;
-            }
+            before = octets;
+            place.send(done);
         }
         Ok(())
     }
