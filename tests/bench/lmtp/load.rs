@@ -1,7 +1,11 @@
 //! One run of Postfix' own load generator.
 
+use std::fs;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use tempfile::NamedTempFile;
 
 use crate::site::{server_file, server_libraries};
 
@@ -21,11 +25,12 @@ pub(crate) struct Load {
 impl Load {
     /// Sends it to `user` at `unix:PATH` or `HOST:PORT`; messages a second.
     pub(crate) fn run(&self, server: &str, user: &str) -> f64 {
-        let message = format!("{}/fixtures/mail/{}.eml", env!("CARGO_MANIFEST_DIR"), self.message);
+        let message = with_local_line_ends(self.message);
         let mut command = Command::new(server_file("/usr/sbin/smtp-source"));
         command
             .env("LD_LIBRARY_PATH", server_libraries())
-            .args(["-L", "-F", &message])
+            .args(["-L", "-F"])
+            .arg(message.path())
             .args(["-s", &self.sessions.to_string(), "-m", &self.count.to_string()])
             .args(["-r", &self.recipients.to_string()])
             .args(["-f", "sender@elsewhere.test", "-t", &format!("{user}@example.org")])
@@ -38,6 +43,20 @@ impl Load {
         assert!(status.success(), "{command:?}: {status}");
         self.count as f64 / seconds
     }
+}
+
+/// A message of the corpus as `smtp-source -F` wants it, which puts CR LF in the place of each LF: what has
+/// a CR there already would arrive with two, and without a header.
+fn with_local_line_ends(message: &str) -> NamedTempFile {
+    let path = format!("{}/fixtures/mail/{message}.eml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut local = NamedTempFile::new().unwrap();
+    for (index, line) in text.split(|octet| *octet == b'\n').enumerate() {
+        let end: &[u8] = if index > 0 { b"\n" } else { b"" };
+        local.write_all(end).unwrap();
+        local.write_all(line.strip_suffix(b"\r").unwrap_or(line)).unwrap();
+    }
+    local
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
