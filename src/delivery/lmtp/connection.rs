@@ -194,10 +194,10 @@ impl Connection {
         }
         self.say(&Reply::go_on());
         self.flush().await?;
-        let begun = Instant::now();
         if let Some(transaction) = &mut self.transaction {
             transaction.get_ready();
         }
+        let begun = Instant::now();
         self.input.resize(DATA_BYTES);
         let mut reader = DataReader::default();
         while !reader.has_ended() {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
@@ -133,16 +133,18 @@ impl Delivering {
             Some(Err(outcome)) => return Err(outcome.clone()),
             None => return Err(Outcome::panicked()),
         };
-        let readied = self.readied.take().filter(|(readied_for, _)| readied_for == half);
+        let readied = self.readied.take().filter(|readied| readied.half == *half);
+        // What was done of it ahead counts, too.
+        let ahead = readied.as_ref().map_or(Duration::ZERO, |readied| readied.took);
         let sealed = self.shared.guarded(self.incoming.size(), || match readied {
-            Some((_, keys)) => delivery.seal_with(user, keys, draft),
+            Some(Readied { keys, .. }) => delivery.seal_with(user, keys, draft),
             None => delivery.seal(user, half, draft),
         });
         if self.seals == 0 {
             // The letter on its way needs memory of its own.
             self.draft = None;
         }
-        self.shared.metrics.step(Step::Seal, begun);
+        self.shared.metrics.step(Step::Seal, begun.checked_sub(ahead).unwrap_or(begun));
         sealed
     }
 

@@ -31,8 +31,14 @@ pub(super) struct Transaction {
     readied: Option<Readied>,
 }
 
-/// Content keys that were wrapped ahead, and for which public half.
-pub(super) type Readied = (PublicHalf, ContentKeys);
+/// Content keys that were wrapped ahead.
+pub(super) struct Readied {
+    /// For which public half.
+    pub(super) half: PublicHalf,
+    pub(super) keys: ContentKeys,
+    /// How long that took.
+    pub(super) took: Duration,
+}
 
 /// What receiving and delivering have in common.
 pub(super) struct Shared {
@@ -100,7 +106,10 @@ impl Transaction {
     /// way comes out when the message is sealed.
     pub(super) fn get_ready(&mut self) {
         if let Some(half) = self.recipients.iter().find_map(|(_, decision)| decision.half()) {
-            self.readied = ContentKeys::wrap(&half.key).ok().map(|keys| (half.clone(), keys));
+            let begun = Instant::now();
+            let keys = ContentKeys::wrap(&half.key).ok();
+            self.readied =
+                keys.map(|keys| Readied { half: half.clone(), keys, took: begun.elapsed() });
         }
     }
 
