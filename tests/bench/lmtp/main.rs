@@ -2,7 +2,8 @@
 //! against `smtp-source -L` to nightsafe to the store, and to a relay that does nothing to the store, in
 //! turn, on tmpfs and on the disk of /var/tmp.
 //! As root: `cargo bench --bench lmtp`, or with one of `stores`, `sink`, `recipients`, `memory` behind
-//! `--`. `ROUNDS` sets how often each contender runs.
+//! `--`, and then words of the lines that are wanted: `stores disk "75 KB" dovecot`. `ROUNDS` sets how often
+//! each contender runs.
 
 #[path = "../../site/mod.rs"]
 mod site;
@@ -26,7 +27,8 @@ const MESSAGES: [(&str, &str); 3] = [
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let has = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    let (section, words) = wanted.split_first().unzip();
+    let has = |name: &str| section.is_none_or(|section| section == name);
     if has("sink") {
         sink();
     }
@@ -34,7 +36,7 @@ fn main() {
         recipients();
     }
     if has("stores") {
-        stores();
+        stores(words.unwrap_or_default());
     }
     if has("memory") {
         memory();
@@ -45,8 +47,9 @@ fn rounds() -> usize {
     std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5)
 }
 
-/// Ratios of nightsafe to what it stands before, and to Dovecot's own encryption.
-fn stores() {
+/// Ratios of nightsafe to what it stands before, and to Dovecot's own encryption, where a line has all of
+/// `words`.
+fn stores(words: &[String]) {
     println!("messages a second, medians; ratio: through nightsafe / direct");
     for (disk, folder) in [("tmpfs", "/dev/shm"), ("disk", "/var/tmp")] {
         for (size, message) in MESSAGES {
@@ -57,7 +60,9 @@ fn stores() {
                 ] {
                     let load = Load { message, sessions, count: 200 * sessions, recipients: 1 };
                     let what = format!("{disk:<6} {size:<6} {sessions} sessions  {name:<8}");
-                    compare(&what, Path::new(folder), store, peer, load);
+                    if words.iter().all(|word| what.contains(word)) {
+                        compare(&what, Path::new(folder), store, peer, load);
+                    }
                 }
             }
         }
