@@ -1,5 +1,6 @@
 //! One run of Postfix' own load generator.
 
+use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -62,4 +63,21 @@ fn with_local_line_ends(message: &str) -> NamedTempFile {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The median of a few ratios, with the least and the most of them.
+pub(crate) struct Spread(Vec<f64>);
+
+impl Spread {
+    pub(crate) fn of(mut ratios: Vec<f64>) -> Self {
+        ratios.sort_by(f64::total_cmp);
+        Self(ratios)
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, .., last] = self.0.as_slice() else { return f.write_str("of too few rounds") };
+        write!(f, "{:.2} ({first:.2}-{last:.2})", median(self.0.clone()))
+    }
 }

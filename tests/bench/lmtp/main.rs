@@ -15,7 +15,7 @@ mod relay;
 use std::path::Path;
 
 use bench_site::{BenchSite, Store};
-use load::{Load, median};
+use load::{Load, Spread, median};
 
 /// Messages as they are: two of the corpus in HTML and one in text.
 const MESSAGES: [(&str, &str); 3] = [
@@ -50,7 +50,10 @@ fn rounds() -> usize {
 /// Ratios of nightsafe to what it stands before, and to Dovecot's own encryption, where a line has all of
 /// `words`.
 fn stores(words: &[String]) {
-    println!("messages a second, medians; ratio: through nightsafe / direct");
+    println!(
+        "direct: messages a second; else ratios to it: the median (least-most of {})",
+        rounds()
+    );
     for (disk, folder) in [("tmpfs", "/dev/shm"), ("disk", "/var/tmp")] {
         for (size, message) in MESSAGES {
             for sessions in [1, 4] {
@@ -69,26 +72,27 @@ fn stores(words: &[String]) {
     }
 }
 
+/// A site of its own for each round: how fast a disk is differs more from site to site, and from minute to
+/// minute, than what is measured. So does each ratio belong to one round.
 fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: Load) {
-    let rounds = rounds();
-    let bench = BenchSite::start(folder, store, rounds * 3);
-    let relay = bench.relay();
-    let peer = peer.map(|peer| BenchSite::start(folder, peer, rounds));
     let [mut direct, mut through, mut relayed, mut crypt] = [const { Vec::new() }; 4];
-    for round in 0..rounds {
-        direct.push(load.run(&bench.store(), &bench.user(3 * round)));
-        through.push(load.run(&bench.hook(), &bench.user(3 * round + 1)));
-        relayed.push(load.run(&relay, &bench.user(3 * round + 2)));
-        if let Some(peer) = &peer {
-            crypt.push(load.run(&peer.store(), &peer.user(round)));
+    for _ in 0..rounds() {
+        let bench = BenchSite::start(folder, store, 3);
+        direct.push(load.run(&bench.store(), &bench.user(0)));
+        through.push(load.run(&bench.hook(), &bench.user(1)));
+        relayed.push(load.run(&bench.relay(), &bench.user(2)));
+        drop(bench);
+        if let Some(peer) = peer {
+            let bench = BenchSite::start(folder, peer, 1);
+            crypt.push(load.run(&bench.store(), &bench.user(0)));
         }
     }
-    let (direct, through) = (median(direct), median(through));
-    print!("{what} direct {direct:>7.0}  nightsafe {through:>7.0}  ratio {:.2}", through / direct);
-    print!("   bare relay {:.2}", median(relayed) / direct);
+    let to = |others: &[f64]| Spread::of(through.iter().zip(others).map(|(a, b)| a / b).collect());
+    let relay = Spread::of(relayed.iter().zip(&direct).map(|(a, b)| a / b).collect());
+    print!("{what} direct {:>6.0}  nightsafe {}", median(direct.clone()), to(&direct));
+    print!("   bare relay {relay}");
     if peer.is_some() {
-        let crypt = median(crypt);
-        print!("   mail_crypt {crypt:>6.0}  nightsafe / mail_crypt {:.2}", through / crypt);
+        print!("   to mail_crypt {}", to(&crypt));
     }
     println!();
 }
