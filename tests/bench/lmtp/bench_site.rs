@@ -152,15 +152,24 @@ impl BenchSite {
 
     /// Microseconds that nightsafe's metrics have for the steps `prepare` and `seal`.
     pub(crate) fn step_micros(&self) -> [f64; 2] {
+        ["prepare", "seal"].map(|step| {
+            self.metric(&format!("step_seconds_sum{{step=\"{step}\"}}")).unwrap_or(0.0) * 1e6
+        })
+    }
+
+    /// Octets of all messages that nightsafe has received.
+    pub(crate) fn octets_in(&self) -> f64 {
+        self.metric("message_in_bytes_total").unwrap()
+    }
+
+    fn metric(&self, name: &str) -> Option<f64> {
         let mut stream = UnixStream::connect(self.site.join("metrics")).unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
-        ["prepare", "seal"].map(|step| {
-            let name = format!("nightsafe_lmtp_step_seconds_sum{{step=\"{step}\"}} ");
-            let sum = text.lines().find_map(|line| line.strip_prefix(&name));
-            sum.map_or(0.0, |sum| sum.parse::<f64>().unwrap() * 1e6)
-        })
+        let name = format!("nightsafe_lmtp_{name} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        value.map(|value| value.parse().unwrap())
     }
 
     pub(crate) fn resident_kib(&self) -> u64 {

@@ -1,13 +1,13 @@
 //! One run of Postfix' own load generator.
 
 use std::fmt;
-use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use tempfile::NamedTempFile;
 
+use crate::rounds::fixture;
 use crate::site::{server_file, server_libraries};
 
 /// What is sent in one run.
@@ -49,8 +49,7 @@ impl Load {
 /// A message of the corpus as `smtp-source -F` wants it, which puts CR LF in the place of each LF: what has
 /// a CR there already would arrive with two, and without a header.
 fn with_local_line_ends(message: &str) -> NamedTempFile {
-    let path = format!("{}/fixtures/mail/{message}.eml", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let text = fixture(message);
     let mut local = NamedTempFile::new().unwrap();
     for (index, line) in text.split(|octet| *octet == b'\n').enumerate() {
         let end: &[u8] = if index > 0 { b"\n" } else { b"" };

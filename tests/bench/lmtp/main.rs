@@ -5,6 +5,9 @@
 //! `--`, and then words of the lines that are wanted: `stores disk "75 KB" dovecot`. `ROUNDS` sets how often
 //! each contender runs.
 
+#[path = "../rounds.rs"]
+#[allow(dead_code, reason = "only its messages are wanted here")]
+mod rounds;
 #[path = "../../site/mod.rs"]
 mod site;
 
@@ -134,9 +137,12 @@ fn steps(bench: &BenchSite, size: &str, message: &'static str) {
         load.run(&bench.hook(), &bench.user(0));
         ((bench.cpu_micros() - before) / load.count as f64, load.count as f64)
     };
-    let before = bench.step_micros();
+    let (before, octets) = (bench.step_micros(), bench.octets_in());
     let (one, count) = cpu(1);
     let after = bench.step_micros();
+    // smtp-source ends each message with a line end of its own.
+    let sent = rounds::fixture(message).len() as f64 + 2.0;
+    assert_eq!((bench.octets_in() - octets) / count, sent, "it arrives as it is");
     let (four, _) = cpu(4);
     let [prepare, seal] = [0, 1].map(|at| (after[at] - before[at]) / count);
     println!(
