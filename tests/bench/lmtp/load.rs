@@ -1,6 +1,5 @@
 //! One run of Postfix' own load generator.
 
-use std::fmt;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -64,19 +63,10 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The median of a few ratios, with the least and the most of them.
-pub(crate) struct Spread(Vec<f64>);
-
-impl Spread {
-    pub(crate) fn of(mut ratios: Vec<f64>) -> Self {
-        ratios.sort_by(f64::total_cmp);
-        Self(ratios)
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [first, .., last] = self.0.as_slice() else { return f.write_str("of too few rounds") };
-        write!(f, "{:.2} ({first:.2}-{last:.2})", median(self.0.clone()))
-    }
+/// The median of what `these` are to `those`, each to that of its round, with the least and the most of it.
+pub(crate) fn ratio(these: &[f64], those: &[f64]) -> String {
+    let ratios: Vec<f64> = these.iter().zip(those).map(|(this, that)| this / that).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    format!("{:.2} ({least:.2}-{most:.2})", median(ratios))
 }

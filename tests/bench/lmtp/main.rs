@@ -2,8 +2,8 @@
 //! against `smtp-source -L` to nightsafe to the store, and to a relay that does nothing to the store, in
 //! turn, on tmpfs and on the disk of /var/tmp.
 //! As root: `cargo bench --bench lmtp`, or with one of `stores`, `sink`, `recipients`, `memory` behind
-//! `--`, and then words of the lines that are wanted: `stores disk "75 KB" dovecot`. `ROUNDS` sets how often
-//! each contender runs.
+//! `--`; behind `stores`, words of the lines that are wanted: `stores disk "75 KB" dovecot`. `ROUNDS` sets how
+//! often each contender runs.
 
 #[path = "../rounds.rs"]
 #[allow(dead_code, reason = "only its messages are wanted here")]
@@ -18,7 +18,7 @@ mod relay;
 use std::path::Path;
 
 use bench_site::{BenchSite, Store};
-use load::{Load, Spread, median};
+use load::{Load, median, ratio};
 
 /// Messages as they are: two of the corpus in HTML and one in text.
 const MESSAGES: [(&str, &str); 3] = [
@@ -54,7 +54,7 @@ fn rounds() -> usize {
 /// `words`.
 fn stores(words: &[String]) {
     println!(
-        "direct: messages a second; else ratios to it: the median (least-most of {})",
+        "messages a second, as a ratio to direct: the median (least-most of {} rounds)",
         rounds()
     );
     for (disk, folder) in [("tmpfs", "/dev/shm"), ("disk", "/var/tmp")] {
@@ -76,7 +76,7 @@ fn stores(words: &[String]) {
 }
 
 /// A site of its own for each round: how fast a disk is differs more from site to site, and from minute to
-/// minute, than what is measured. So does each ratio belong to one round.
+/// minute, than what is measured. So each ratio is of one round.
 fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: Load) {
     let [mut direct, mut through, mut relayed, mut crypt] = [const { Vec::new() }; 4];
     for _ in 0..rounds() {
@@ -90,14 +90,12 @@ fn compare(what: &str, folder: &Path, store: Store, peer: Option<Store>, load: L
             crypt.push(load.run(&bench.store(), &bench.user(0)));
         }
     }
-    let to = |others: &[f64]| Spread::of(through.iter().zip(others).map(|(a, b)| a / b).collect());
-    let relay = Spread::of(relayed.iter().zip(&direct).map(|(a, b)| a / b).collect());
-    print!("{what} direct {:>6.0}  nightsafe {}", median(direct.clone()), to(&direct));
-    print!("   bare relay {relay}");
+    print!("{what} nightsafe {}", ratio(&through, &direct));
+    print!("   bare relay {}", ratio(&relayed, &direct));
     if peer.is_some() {
-        print!("   to mail_crypt {}", to(&crypt));
+        print!("   nightsafe to mail_crypt {}", ratio(&through, &crypt));
     }
-    println!();
+    println!("   direct {:.0} a second", median(direct));
 }
 
 /// How much is left of a store that does nothing, how much a relay leaves that does nothing either, and
@@ -131,20 +129,22 @@ fn sink() {
 /// With one session nothing waits for a processor, so the time of a step is its CPU time. With four there
 /// is always something to do, and fewer waits begin and end.
 fn steps(bench: &BenchSite, size: &str, message: &'static str) {
-    let cpu = |sessions| {
-        let load = Load { message, sessions, count: 2000 * sessions, recipients: 1 };
+    const COUNT: usize = 2000;
+    let run = |sessions| {
+        let load = Load { message, sessions, count: COUNT * sessions, recipients: 1 };
         let before = bench.cpu_micros();
         load.run(&bench.hook(), &bench.user(0));
-        ((bench.cpu_micros() - before) / load.count as f64, load.count as f64)
+        (bench.cpu_micros() - before) / load.count as f64
     };
+    let each = |before: f64, after: f64| (after - before) / COUNT as f64;
     let (before, octets) = (bench.step_micros(), bench.octets_in());
-    let (one, count) = cpu(1);
+    let one = run(1);
     let after = bench.step_micros();
     // smtp-source ends each message with a line end of its own.
     let sent = rounds::fixture(message).len() as f64 + 2.0;
-    assert_eq!((bench.octets_in() - octets) / count, sent, "it arrives as it is");
-    let (four, _) = cpu(4);
-    let [prepare, seal] = [0, 1].map(|at| (after[at] - before[at]) / count);
+    assert_eq!(each(octets, bench.octets_in()), sent, "it arrives as it is");
+    let four = run(4);
+    let [prepare, seal] = [0, 1].map(|at| each(before[at], after[at]));
     println!(
         "          {size:<6} CPU of nightsafe a message: parse and compress {prepare:.0} us, seal {seal:.0}, all else {:.0} with one session, {:.0} with four",
         one - prepare - seal,
