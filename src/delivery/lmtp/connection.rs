@@ -270,7 +270,7 @@ impl Connection {
     /// Delivers the message and answers for each recipient, as soon as the answer is known.
     async fn deliver(&mut self, begun: Instant) -> Result<(), End> {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
-        self.service.metrics.step(Step::Receive, begun);
+        self.service.metrics.step(Step::Receive, begun.elapsed());
         self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
         let mut delivery = transaction.deliver(self.service.current());
         while let Some(outcome) = delivery.next().await {

@@ -144,7 +144,7 @@ impl Delivering {
             // The letter on its way needs memory of its own.
             self.draft = None;
         }
-        self.shared.metrics.step(Step::Seal, begun.checked_sub(ahead).unwrap_or(begun));
+        self.shared.metrics.step(Step::Seal, ahead + begun.elapsed());
         sealed
     }
 
@@ -160,7 +160,7 @@ impl Delivering {
             delivery.draft(self.incoming.with_return_path(), clock::now())
         });
         self.draft = Some(draft);
-        self.shared.metrics.step(Step::Prepare, begun);
+        self.shared.metrics.step(Step::Prepare, begun.elapsed());
     }
 }
 
@@ -172,7 +172,7 @@ impl Shared {
         if handed.as_ref().is_err_and(|problem| !problem.is_timeout()) {
             handed = self.try_to_hand_over(recipients, letter).await;
         }
-        self.metrics.step(Step::HandOver, begun);
+        self.metrics.step(Step::HandOver, begun.elapsed());
         match handed {
             Ok(handed) => handed,
             Err(problem) => {
