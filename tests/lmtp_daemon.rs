@@ -328,8 +328,12 @@ fn metrics() {
     client.deliver(SENDER, &[ALICE, ANNA, BOB, "bea@example.org"], TEXT);
     client.deliver(SENDER, &[BOB], TEXT);
     client.envelope(SENDER, &[ALICE]);
-    client.send([format!("BDAT {} LAST\r\n", TEXT.len()).as_bytes(), TEXT].concat());
+    client.send([format!("BDAT {}\r\n", TEXT.len()).as_bytes(), TEXT].concat());
     client.expect("250 ");
+    // It is being received until the last chunk is there.
+    let pause = Duration::from_millis(50);
+    thread::sleep(pause);
+    client.ask("BDAT 0 LAST", "250 ");
     let others = [hooked.client(), hooked.client()];
     let mut refused = Client::inet(hooked.hook.inet());
     refused.expect("421 4.3.2 ");
@@ -356,6 +360,8 @@ fn metrics() {
     ] {
         assert_eq!(value(&after, &format!("nightsafe_lmtp_{name}")), wanted, "{name} in\n{after}");
     }
+    let received = value(&after, "nightsafe_lmtp_step_seconds_sum{step=\"receive\"}");
+    assert!(received >= pause.as_secs_f64(), "{received} seconds");
     assert!(after.ends_with("# EOF\n"));
     for word in ["alice", "bob", "nobody", "carol", "walnut", "example.org", "127."] {
         assert!(!after.contains(word), "{word} in\n{after}");

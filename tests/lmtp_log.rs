@@ -75,13 +75,13 @@ fn one_line_for_each_recipient() {
         format!(
             "<Alice+lists@Example.ORG>, user=alice@example.org, status=sealed, client=uid:{uid}, \
              size={size}, stored={}, said=\"{}\"",
-            stored[0],
+            stored[1],
             &sealed[4..]
         ),
         format!(
             "<bob@example.org>, user=bob@example.org, status=passed, client=uid:{uid}, \
              size={size}, stored={}, said=\"2.0.0 passed unsealed\"",
-            stored[1]
+            stored[0]
         ),
         format!(
             "<bea@example.org>, user=bea@example.org, status=deferred, client=uid:{uid}, \
@@ -140,4 +140,29 @@ fn nobody_writes_lines_of_his_own() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     let begin = "<x?, status=sealed, said=?@example.org>, status=rejected, ";
     assert!(lines[0].starts_with(begin), "{lines:?}");
+}
+
+#[test]
+fn a_recipient_for_whom_there_is_no_memory() {
+    const MIB: usize = 1 << 20;
+    let site = Site::new();
+    let store = Server::start(Vec::new());
+    let more = format!("memory_bytes = {}\nwait_timeout = 1\nrecipients = 5000", 4 * MIB);
+    configure(&site, &store.address, &format!("max_message_bytes = {MIB}"), &more);
+    let log = SystemLog::start(site.join("log"));
+    let program = site.command(["lmtp"]);
+    let mut command = log.command(program.get_program());
+    let hook = Hook::run(command.args(program.get_args()));
+    let mut client = hook.client();
+    client.ask("MAIL FROM:<>", "250 ");
+    let detail = "y".repeat(950);
+    let mut say = |n| {
+        client.send(format!("RCPT TO:<bob+{n}{detail}@example.org>\r\n"));
+        client.reply()
+    };
+    let refused = (0..5000).find_map(|n| Some(say(n)).filter(|reply| !reply.starts_with("250 ")));
+    assert!(refused.as_ref().is_some_and(|reply| reply.starts_with("452 4.3.1 ")), "{refused:?}");
+    let lines = of_recipients(&log.read());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("status=deferred") && lines[0].contains("[lmtp] memory_bytes"));
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use support::client::{Client, unstuffed};
 use support::hook::{ALICE, ANNA, BEA, BOB, Hook, Hooked, PASSWORD};
-use support::lmtp::Server;
+use support::lmtp::{Server, say};
 
 const MIB: usize = 1 << 20;
 /// What the process may take beside the budget.
@@ -226,4 +226,22 @@ fn a_thousand_messages_begun() {
         assert!(reply.starts_with("250 ") || reply.starts_with("452 4.3.1 "), "{reply}");
     }
     within(&hooked.hook, budget);
+}
+
+/// Who was refused takes no memory.
+#[test]
+fn refused_recipients_do_not_count() {
+    let more = format!("memory_bytes = {}\nwait_timeout = 1", 4 * MIB);
+    let store = Server::start(vec![("<gone+", say("550 5.1.1 no such user"))]);
+    let hooked = Hooked::with(store, &format!("max_message_bytes = {MIB}"), &more);
+    let mut client = hooked.client();
+    client.ask("MAIL FROM:<>", "250 ");
+    let detail = "y".repeat(950);
+    for number in 0..2000 {
+        client.ask(&format!("RCPT TO:<gone+{number}{detail}@example.org>"), "550 5.1.1 ");
+    }
+    client.ask(&format!("RCPT TO:<{ALICE}>"), "250 ");
+    client.send([&b"DATA\r\n"[..], &message(MIB, 1), b".\r\n"].concat());
+    client.expect("354 ");
+    client.expect("250 2.0.0 sealed");
 }

@@ -60,7 +60,7 @@ configuration again.
 Examples:
   nightsafe lmtp
   nightsafe check                              say what the store offers
-  kill -HUP $(pidof nightsafe)                 read the configuration again")]
+  systemctl reload nightsafe-lmtp              read the configuration again")]
     Lmtp,
     /// Serve IMAP before the mail store: mail clients see the original messages (proxy)
     #[command(after_help = "\

@@ -103,11 +103,11 @@ impl Delivery<'_> {
     ) -> Vec<Outcome> {
         let recipients = envelope.recipients.iter();
         let decisions: Vec<Decision> = recipients.map(|address| self.decide(address)).collect();
-        let last = decisions.iter().rposition(|decision| matches!(decision, Decision::Seal(..)));
+        let last = decisions.iter().rposition(Decision::seals);
         let mut draft = last.map(|_| self.draft(message.expose(), now));
         // The message itself is wiped as soon as nobody needs it in the clear.
-        let passed = decisions.iter().any(|decision| matches!(decision, Decision::Pass(_)));
-        let message = passed.then_some(message);
+        let last_passed = decisions.iter().rposition(Decision::passes);
+        let mut message = last_passed.map(|_| message);
         let mut outcomes = Vec::with_capacity(decisions.len());
         for (index, (address, decision)) in envelope.recipients.iter().zip(decisions).enumerate() {
             let (user, sealed) = match decision {
@@ -139,16 +139,27 @@ impl Delivery<'_> {
                 (Some(Err(outcome)), _) => outcome,
                 (None, Some(message)) => {
                     let (sender, message) = (envelope.sender.as_str(), message.expose());
-                    match hop.hand_on(address, user.as_ref(), &Letter::Plain { sender, message }) {
+                    let letter = Letter::Plain { sender, utf8: false, message };
+                    match hop.hand_on(address, user.as_ref(), &letter) {
                         Ok(()) => Outcome::passed(),
                         Err(refusal) => Outcome::from_next_hop(refusal.without(sender)),
                     }
                 }
-                (None, None) => Outcome::out_of_memory(),
+                (None, None) => Outcome::panicked(),
             };
+            if last_passed == Some(index) {
+                message = None;
+            }
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// Whether [`Self::decide`] can do without a look at a file.
+    fn has_at_hand(&self, address: &str) -> bool {
+        let candidates = self.users.candidates(address);
+        let first = candidates.as_ref().ok().and_then(|candidates| candidates.first());
+        first.is_some_and(|candidate| self.keys.has_at_hand(&candidate.user))
     }
 
     /// Who is meant and whether there is a key, then the lists, then the policy.

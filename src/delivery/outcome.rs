@@ -108,15 +108,29 @@ impl Outcome {
         }
     }
 
+    /// Policy says another thing now than it did when the message came.
+    pub fn decided_otherwise() -> Self {
+        let detail = "the policy for this recipient has changed meanwhile";
+        Self::deferred("4.3.0", "the message is tried again", &detail)
+    }
+
     /// The message is longer than `limit` octets.
     pub fn too_large(limit: u64) -> Self {
-        let detail = format!("larger than [delivery] max_message_bytes = {limit}");
+        let detail = format!(
+            "larger than {limit} octets ([delivery] max_message_bytes, or what the store allows)"
+        );
         Self::rejected("5.3.4", "the message is too large", &detail, status::UNAVAILABLE)
     }
 
     /// There was no memory.
     pub fn out_of_memory() -> Self {
         Self::deferred("4.3.1", "the mail system is short of resources", &"out of memory")
+    }
+
+    /// There was no memory left for it in time, of what all messages in hand may take together.
+    pub fn no_room() -> Self {
+        let detail = "no memory in time ([lmtp] memory_bytes, wait_timeout)";
+        Self::deferred("4.3.1", "the mail system is short of resources", &detail)
     }
 
     /// The message did not come to its end.
@@ -196,8 +210,10 @@ mod tests {
             (Outcome::look_up_failed(&"x"), '4', 75),
             (Outcome::no_key(false, &"x"), '4', 75),
             (Outcome::no_key(true, &"x"), '5', 69),
+            (Outcome::decided_otherwise(), '4', 75),
             (Outcome::too_large(1), '5', 69),
             (Outcome::out_of_memory(), '4', 75),
+            (Outcome::no_room(), '4', 75),
             (Outcome::cut_short(&"x"), '4', 75),
             (Outcome::panicked(), '4', 75),
         ];

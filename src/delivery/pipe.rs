@@ -7,14 +7,14 @@ use crate::secret::{OutOfMemory, SecretBytes};
 use crate::sys::process::Caller;
 
 use super::outcome::Outcome;
+use super::smtp;
 
 /// The pipe is read in steps of this many octets: few system calls, few fresh pages.
 const STEP_BYTES: usize = 32 * 1024;
-const RETURN_PATH: &[u8] = b"return-path:";
 
-/// Reads one message to its end. `file_size` is told where the input is a file, which nobody's death can
-/// cut short. `sender` becomes its Return-Path unless it begins with one: the store
-/// will not get to know him.
+/// Reads one message of at most `max_bytes` octets to its end. `file_size` is told where the input is a
+/// file, which nobody's death can cut short. `sender` becomes its Return-Path unless it begins with one:
+/// the store will not get to know him.
 ///
 /// # Errors
 /// The outcome to report where the message is too large, cut short, or does not fit into memory.
@@ -32,19 +32,17 @@ pub fn read_message(
     // Room for a CR in each line of a usual length; more is found when it is needed.
     let expected = usize::try_from(file_size.unwrap_or(0).min(max_bytes)).unwrap_or(0);
     message.try_reserve(expected.saturating_add(expected / 16)).map_err(no_memory)?;
-    if let Some(sender) = sender {
-        let first = step.expose().get(..filled.min(RETURN_PATH.len())).unwrap_or_default();
-        if !first.eq_ignore_ascii_case(RETURN_PATH) {
-            let sender: String = sender.chars().filter(|c| !c.is_control()).collect();
-            let field = format!("Return-Path: <{sender}>\r\n");
-            message.try_push(field.as_bytes()).map_err(no_memory)?;
-        }
+    let begins = step.expose().get(..filled).unwrap_or_default();
+    if let Some(sender) = sender.filter(|_| !smtp::has_return_path(begins)) {
+        message.try_push(smtp::return_path(sender).as_bytes()).map_err(no_memory)?;
     }
+    // What was put on top is not the sender's.
+    let most = max_bytes.saturating_add(message.len() as u64);
     let mut lines = ToCrlf::default();
     while filled > 0 {
         let piece = step.expose().get(..filled).unwrap_or_default();
         lines.push(piece, &mut message).map_err(no_memory)?;
-        if message.len() as u64 > max_bytes {
+        if message.len() as u64 > most {
             // The caller may take a closed pipe for our answer.
             let _ = io::copy(&mut input, &mut io::sink());
             return Err(Outcome::too_large(max_bytes));
@@ -97,6 +95,8 @@ mod tests {
     #[test]
     fn limit() {
         assert!(read(&[b'x'; 100], None, 100).is_ok());
+        assert!(read(&[b'x'; 100], Some("a@b"), 100).is_ok());
+        assert_eq!(read(&[b'x'; 101], Some("a@b"), 100), Err(Outcome::too_large(100)));
         assert_eq!(read(&[b'x'; 101], None, 100), Err(Outcome::too_large(100)));
         assert_eq!(read(&[b'\n'; 51], None, 100), Err(Outcome::too_large(100)));
         let long = vec![b'\n'; 500_000];

@@ -27,6 +27,20 @@ pub(super) fn path(address: &str) -> Option<String> {
     Some(domain.map_or_else(|| local.clone(), |domain| format!("{local}@{domain}")))
 }
 
+const RETURN_PATH: &[u8] = b"Return-Path:";
+
+/// The header field that names the sender (RFC 5321 §4.4), with its line end; the null sender where no
+/// command can carry the address.
+pub(super) fn return_path(sender: &str) -> String {
+    format!("Return-Path: <{}>\r\n", path(sender).unwrap_or_default())
+}
+
+/// Whether a message that begins like this has the field on top.
+pub(super) fn has_return_path(message: &[u8]) -> bool {
+    let first = message.get(..RETURN_PATH.len()).unwrap_or_default();
+    first.eq_ignore_ascii_case(RETURN_PATH)
+}
+
 /// The address without the quotes of its local part: one form of it for the look-up of keys and for
 /// the store, or somebody could be one user here and another one there.
 pub(super) fn unquoted(address: &str) -> String {

@@ -65,6 +65,10 @@ impl CachedFolder {
 }
 
 impl PublicDirectory for CachedFolder {
+    fn has_at_hand(&self, user: &User) -> bool {
+        self.fresh(user, Instant::now()).is_some()
+    }
+
     fn find(&self, user: &User) -> Result<Option<PublicHalf>, LookUpError> {
         let now = Instant::now();
         if let Some(half) = self.fresh(user, now) {

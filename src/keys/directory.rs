@@ -15,6 +15,11 @@ pub trait PublicDirectory: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whenever it is not certain.
     fn find(&self, user: &User) -> Result<Option<PublicHalf>, LookUpError>;
+
+    /// Whether [`Self::find`] finds it without a look at a file, which may take as long as its disk does.
+    fn has_at_hand(&self, _user: &User) -> bool {
+        false
+    }
 }
 
 impl PublicDirectory for PublicFolder {

@@ -11,7 +11,7 @@ use crate::log;
 use crate::sys::socket::{Listener, Peer, Stream};
 
 /// How long to wait before the next connection when the kernel has none to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts connections until `stop` says so. `begin` makes of each what serves it, or turns it away.
 /// Gives back those that are still being served.
@@ -50,8 +50,11 @@ where
 pub type Accepting = JoinSet<JoinSet<()>>;
 
 /// Waits until nobody is accepted any more, and then for those who are still being served: as long as
-/// `patience` says then. Whether all of them are done.
-pub async fn finish(mut accepting: Accepting, patience: impl FnOnce() -> Duration) -> bool {
+/// `patience` says then. Those who are not done are served until what is given back is dropped.
+pub async fn finish(
+    mut accepting: Accepting,
+    patience: impl FnOnce() -> Duration,
+) -> Option<JoinSet<()>> {
     let mut connections = JoinSet::new();
     while let Some(served) = accepting.join_next().await {
         connections.spawn(async move {
@@ -60,5 +63,6 @@ pub async fn finish(mut accepting: Accepting, patience: impl FnOnce() -> Duratio
         });
     }
     let all = async { while connections.join_next().await.is_some() {} };
-    timeout(patience(), all).await.is_ok()
+    let is_done = timeout(patience(), all).await.is_ok();
+    (!is_done).then_some(connections)
 }

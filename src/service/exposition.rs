@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::sys::socket::Listener;
 
+use super::accept::ACCEPT_PAUSE;
+
 /// The text form's media type (OpenMetrics 1.0).
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Connections at a time: one scraper, and somebody who looks at what it sees.
 const MAX_CONNECTIONS: usize = 8;
 /// How long one may last.
 const LIFETIME: Duration = Duration::from_secs(60);
-/// How long to wait when the kernel has no connection to give.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers every request at `listener` with what `text` gives, for as long as it is polled.
 pub async fn expose(listener: Listener, text: impl Fn() -> String + Send + Sync + 'static) {
@@ -31,7 +31,7 @@ pub async fn expose(listener: Listener, text: impl Fn() -> String + Send + Sync 
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
-            sleep(PAUSE).await;
+            sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let text = Arc::clone(&text);

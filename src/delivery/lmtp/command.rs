@@ -27,6 +27,8 @@ pub enum Command {
         sender: String,
         /// How large the message will be, in octets; 0 when nothing was said.
         octets: u64,
+        /// Whether its header may have UTF-8 in it (RFC 6531 §3.4).
+        utf8: bool,
     },
     /// RCPT
     Rcpt {
@@ -96,6 +98,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
 
 fn mail(rest: &str) -> Result<Command, Reply> {
     let (sender, parameters) = path(rest, "FROM:")?;
+    if parameters.split_ascii_whitespace().any(is_size_beyond_numbers) {
+        return Err(Reply::too_large());
+    }
     // An empty path in place of the real one: what is left for the crate are the parameters.
     let line = format!("MAIL FROM:<>{parameters}\r\n");
     let from = match Request::parse(&mut line.as_bytes().iter()) {
@@ -109,7 +114,16 @@ fn mail(rest: &str) -> Result<Command, Reply> {
     if from != known || flags & !offered != 0 {
         return Err(Reply::unknown_parameter());
     }
-    Ok(Command::Mail { sender, octets: size as u64 })
+    Ok(Command::Mail { sender, octets: size as u64, utf8: flags & MAIL_SMTPUTF8 != 0 })
+}
+
+/// A size that is correct (RFC 1870 §3) and of which smtp-proto makes another one.
+fn is_size_beyond_numbers(parameter: &str) -> bool {
+    const MAX_DIGITS: usize = 18;
+    let (name, digits) = parameter.split_once('=').unwrap_or_default();
+    name.eq_ignore_ascii_case("SIZE")
+        && digits.bytes().all(|octet| octet.is_ascii_digit())
+        && digits.trim_start_matches('0').len() > MAX_DIGITS
 }
 
 fn rcpt(rest: &str) -> Result<Command, Reply> {
@@ -197,7 +211,7 @@ mod tests {
 
     fn mail(line: &str) -> (String, u64) {
         match parse(line.as_bytes()) {
-            Ok(Command::Mail { sender, octets }) => (sender, octets),
+            Ok(Command::Mail { sender, octets, .. }) => (sender, octets),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -218,6 +232,8 @@ mod tests {
         assert_eq!(mail("MAIL FROM:<jür@mü.example> SMTPUTF8").0, "jür@mü.example");
         for (bad, code) in [
             ("MAIL FROM:<a@b> BODY=BINARYMIME", "555 5.5.4"),
+            ("MAIL FROM:<a@b> SIZE=99999999999999999999", "552 5.3.4"),
+            ("MAIL FROM:<a@b> size=18446744073709551617", "552 5.3.4"),
             ("MAIL FROM:<a@b> FOO=1", "555 5.5.4"),
             ("MAIL FROM:<a@b> AUTH=<>", "555 5.5.4"),
             ("MAIL FROM:<a@b> RET=HDRS", "555 5.5.4"),

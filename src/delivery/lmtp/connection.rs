@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::delivery::next_hop::lmtp::{Extension, Offer};
 use crate::line::{self, LineError};
@@ -22,13 +22,16 @@ use super::incoming::Incoming;
 use super::input::Input;
 use super::metrics::Step;
 use super::reply::Reply;
-use super::transaction::Transaction;
+use super::transaction::{Sender, Transaction};
+use super::way::Way;
 
 /// Octets read at once: of commands, and of a message.
 const COMMAND_BYTES: usize = MAX_LINE_BYTES;
 const DATA_BYTES: usize = 16 * 1024;
-/// Commands that make no sense before the connection ends.
+/// Lines that are no command before the connection ends.
 const MAX_ERRORS: usize = 20;
+/// How long the next command of a transaction is waited for when the service stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 /// A large chunk over the limit is not waited for.
 const MAX_SKIPPED_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -42,7 +45,8 @@ pub(super) struct Connection {
     input: Input,
     /// Replies that wait for the client to stop talking (RFC 2920 §3.2).
     replies: Vec<u8>,
-    greeted: bool,
+    /// What the store offered when the client said LHLO.
+    offer: Option<Offer>,
     errors: usize,
     transaction: Option<Transaction>,
 }
@@ -88,7 +92,7 @@ impl Connection {
             stop,
             input: Input::new(COMMAND_BYTES),
             replies: Vec::new(),
-            greeted: false,
+            offer: None,
             errors: 0,
             transaction: None,
         }
@@ -133,11 +137,11 @@ impl Connection {
                     Reply::store_away()
                 })?;
                 self.greet(offer, current.max_message_bytes);
-                self.greeted = true;
+                self.offer = Some(offer);
                 Ok(())
             }
-            Command::Mail { sender, octets } => {
-                let reply = self.mail(sender, octets);
+            Command::Mail { sender, octets, utf8 } => {
+                let reply = self.mail(Sender { path: sender, utf8 }, octets);
                 self.answer(reply)
             }
             Command::Rcpt { address, ignore_quota } => {
@@ -160,23 +164,27 @@ impl Connection {
         }
     }
 
-    fn mail(&mut self, sender: String, octets: u64) -> Reply {
+    fn mail(&mut self, sender: Sender, octets: u64) -> Reply {
         let current = self.service.current();
-        if !self.greeted {
+        let Some(offer) = self.offer else {
             return Reply::bad_sequence("LHLO comes first");
-        }
+        };
         if self.transaction.is_some() {
             return Reply::bad_sequence("there is a sender already");
         }
-        if octets > current.max_message_bytes {
-            return Reply::new(552, "5.3.4 the message is too large");
+        if sender.utf8 && !offer.has(Extension::SmtpUtf8) {
+            return Reply::unknown_parameter();
+        }
+        let most = offer.most(current.max_message_bytes);
+        if octets > most {
+            return Reply::too_large();
         }
         let reserved =
             Reserved::new(Arc::clone(&self.service.budget), self.admission.share.clone());
         let metrics = Arc::clone(&self.service.metrics);
-        let incoming = Incoming::new(reserved, &sender, octets, current.max_message_bytes);
-        self.transaction =
-            Some(Transaction::new(current, metrics, self.peer.to_string(), sender, incoming));
+        let incoming = Incoming::new(reserved, &sender.path, octets, most);
+        let way = Way::new(current, metrics, self.peer.to_string());
+        self.transaction = Some(Transaction::new(way, sender, incoming));
         Reply::good("2.1.0 sender noted")
     }
 
@@ -226,7 +234,7 @@ impl Connection {
         let takes = self.transaction.as_ref().is_some_and(Transaction::has_recipients);
         let room = self.transaction.as_ref().map_or(0, |transaction| transaction.incoming.room());
         if octets > room.saturating_add(MAX_SKIPPED_BYTES) {
-            return Err(Reply::new(552, "5.3.4 the message is too large").and_close().into());
+            return Err(Reply::too_large().and_close().into());
         }
         self.input.resize(DATA_BYTES);
         let mut left = octets;
@@ -254,9 +262,9 @@ impl Connection {
         if !takes {
             return self.answer(Reply::bad_sequence("no recipient was accepted"));
         }
-        transaction.incoming.began_with_chunks();
+        let first = transaction.incoming.chunk_began(begun);
         if is_last {
-            return self.deliver(begun).await;
+            return self.deliver(first).await;
         }
         if let Some(problem) = transaction.incoming.problem() {
             // Whoever goes on all the same, with a message that nobody gets, is not served for ever.
@@ -272,24 +280,22 @@ impl Connection {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
         self.service.metrics.step(Step::Receive, begun.elapsed());
         self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
-        let mut delivery = transaction.deliver(self.service.current());
-        while let Some(outcome) = delivery.next().await {
+        let mut delivery = transaction.deliver(self.service.current()).await;
+        let mut answered = Ok(());
+        while let (Ok(()), Some(outcome)) = (&answered, delivery.next().await) {
             self.say(&Reply::of(&outcome));
             if !delivery.is_done() {
-                self.flush().await?;
+                answered = self.flush().await;
             }
         }
-        Ok(())
+        delivery.finish().await;
+        answered
     }
 
     fn greet(&mut self, offer: Offer, max_octets: u64) {
         let mut lines = vec!["nightsafe".to_owned()];
         lines.extend(["PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING"].map(str::to_owned));
-        let max_octets = match offer.max_octets {
-            0 => max_octets,
-            of_store => of_store.min(max_octets),
-        };
-        lines.push(format!("SIZE {max_octets}"));
+        lines.push(format!("SIZE {}", offer.most(max_octets)));
         for (extension, name) in [
             (Extension::EightBitMime, "8BITMIME"),
             (Extension::SmtpUtf8, "SMTPUTF8"),
@@ -340,14 +346,15 @@ impl Connection {
             }
             self.flush().await?;
             let limit = Duration::from_secs(self.service.current().settings.command_timeout);
-            if self.transaction.is_some() {
-                self.read(limit).await?;
-            } else {
-                let mut stop = self.stop.clone();
-                tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => return Err(Reply::going_down().into()),
-                    read = self.read(limit) => read?,
-                }
+            let mut stop = self.stop.clone();
+            let patience = self.transaction.as_ref().map(|_| STOP_PATIENCE);
+            let going_down = async {
+                let _ = stop.wait_for(|stop| *stop).await;
+                sleep(patience.unwrap_or_default()).await;
+            };
+            tokio::select! {
+                () = going_down => return Err(Reply::going_down().into()),
+                read = self.read(limit) => read?,
             }
         }
     }

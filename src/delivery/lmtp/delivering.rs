@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
 
 use crate::delivery::Decision;
-use crate::delivery::next_hop::lmtp::{Problem, Recipient};
-use crate::delivery::next_hop::{Letter, Refusal};
+use crate::delivery::next_hop::Letter;
+use crate::delivery::next_hop::lmtp::Recipient;
 use crate::delivery::outcome::Outcome;
 use crate::keys::public::PublicHalf;
 use crate::seal::{Draft, SealedMessage};
@@ -18,36 +18,38 @@ use crate::user::User;
 
 use super::incoming::Incoming;
 use super::metrics::Step;
-use super::transaction::{Readied, Shared};
+use super::transaction::{Readied, Sender};
+use super::way::Way;
 
 /// Work on a message from this size on is left to a thread that may be busy for a while.
 const LARGE_BYTES: usize = 128 * 1024;
 
 /// A message on its way to each recipient.
 pub(super) struct Delivering {
-    shared: Shared,
-    sender: String,
+    way: Way,
+    sender: Sender,
     recipients: VecDeque<(Recipient, Decision)>,
     incoming: Incoming,
     readied: Option<Readied>,
     /// For how many it is still to be sealed.
     seals: usize,
     draft: Option<Result<Draft, Outcome>>,
-    /// What became of it for those who share the message as it came.
-    passed: Option<VecDeque<Outcome>>,
+    /// What became of it for those who share the message as it came, with the octets that the store has
+    /// of it; `None` as long as it is there in the clear.
+    passed: Option<VecDeque<(Outcome, u64)>>,
 }
 
 impl Delivering {
     pub(super) fn new(
-        shared: Shared,
-        sender: String,
+        way: Way,
+        sender: Sender,
         recipients: VecDeque<(Recipient, Decision)>,
         incoming: Incoming,
         readied: Option<Readied>,
     ) -> Self {
         let seals = recipients.iter().filter(|(_, decision)| decision.seals()).count();
         let (draft, passed) = (None, None);
-        Self { shared, sender, recipients, incoming, readied, seals, draft, passed }
+        Self { way, sender, recipients, incoming, readied, seals, draft, passed }
     }
 
     /// Whether everybody was answered for.
@@ -57,34 +59,84 @@ impl Delivering {
 
     /// Delivers to the next recipient; `None` after the last one.
     pub(super) async fn next(&mut self) -> Option<Outcome> {
-        let (recipient, decision) = self.recipients.pop_front()?;
-        if let Some(problem) = self.incoming.problem() {
-            let outcome = problem.clone();
-            self.shared.report(&recipient, decision.user(), &outcome, 0, 0);
-            return Some(outcome);
+        if self.passed.is_none() && self.incoming.problem().is_none() {
+            self.use_up().await;
         }
-        let size = self.incoming.size();
-        let (outcome, octets) = match &decision {
-            Decision::Refuse(outcome) => (outcome.clone(), 0),
-            Decision::Pass(_) => self.pass(&recipient).await,
-            Decision::Seal(user, half) => {
-                if let Some(lease) = &mut self.shared.lease {
-                    lease.foresee(std::slice::from_ref(&recipient)).await;
+        let (recipient, mut decision) = self.recipients.pop_front()?;
+        let (outcome, octets) = match self.incoming.problem() {
+            Some(problem) => (problem.clone(), 0),
+            None => {
+                if decision.seals() {
+                    self.seals -= 1;
+                    decision = self.still(&recipient, decision);
                 }
-                match self.seal(user, half) {
-                    Ok(sealed) => self.hand_over(&recipient, &sealed).await,
-                    Err(outcome) => (outcome, 0),
-                }
+                self.deliver(&recipient, &decision).await
             }
         };
-        self.shared.metrics.octets_stored.inc_by(octets);
-        self.shared.report(&recipient, decision.user(), &outcome, size, octets);
+        self.way.report(&recipient, decision.user(), &outcome, self.incoming.size(), octets);
         Some(outcome)
+    }
+
+    /// Everything for which the message is needed in the clear: it is parsed and compressed for those
+    /// it is sealed for, handed over once for all whose mail is passed as it came, and wiped.
+    async fn use_up(&mut self) {
+        let passed: Vec<Recipient> = self
+            .recipients
+            .iter()
+            .filter(|(_, decision)| decision.passes())
+            .map(|(recipient, _)| recipient.clone())
+            .collect();
+        if let (true, Some((first, _))) = (passed.is_empty(), self.recipients.front()) {
+            self.way.foresee(first).await;
+        }
+        self.draft();
+        let mut outcomes = VecDeque::new();
+        if !passed.is_empty() {
+            let message = self.incoming.as_it_came();
+            let Sender { path: sender, utf8 } = &self.sender;
+            let letter = Letter::Plain { sender, utf8: *utf8, message };
+            let handed = self.way.hand_over(&passed, &letter).await;
+            // The store has one for all of them.
+            let mut octets = handed.octets;
+            outcomes.extend(handed.answers.into_iter().map(|answer| match answer {
+                Ok(()) => (Outcome::passed(), std::mem::take(&mut octets)),
+                Err(refusal) => (Outcome::from_next_hop(refusal.without(sender)), 0),
+            }));
+        }
+        self.passed = Some(outcomes);
+        self.incoming.wipe();
+    }
+
+    /// The decision to seal as it is now, where the one that was made is too old: the key may be
+    /// another one.
+    fn still(&self, recipient: &Recipient, decision: Decision) -> Decision {
+        if !self.way.is_outdated() {
+            return decision;
+        }
+        match self.way.decide(&recipient.address) {
+            Decision::Pass(_) => Decision::Refuse(Outcome::decided_otherwise()),
+            decision => decision,
+        }
+    }
+
+    /// What became of it for one recipient, and how many octets the store has of it.
+    async fn deliver(&mut self, recipient: &Recipient, decision: &Decision) -> (Outcome, u64) {
+        match decision {
+            Decision::Refuse(outcome) => (outcome.clone(), 0),
+            Decision::Pass(_) => {
+                let next = self.passed.as_mut().and_then(VecDeque::pop_front);
+                next.unwrap_or_else(|| (Outcome::panicked(), 0))
+            }
+            Decision::Seal(user, half) => match self.seal(user, half) {
+                Ok(sealed) => self.hand_over(recipient, &sealed).await,
+                Err(outcome) => (outcome, 0),
+            },
+        }
     }
 
     async fn hand_over(&mut self, recipient: &Recipient, sealed: &SealedMessage) -> (Outcome, u64) {
         let recipients = std::slice::from_ref(recipient);
-        let mut handed = self.shared.hand_over(recipients, &Letter::Sealed(sealed)).await;
+        let mut handed = self.way.hand_over(recipients, &Letter::Sealed(sealed)).await;
         match handed.answers.pop() {
             Some(Ok(())) => (Outcome::sealed(sealed.message_id()), handed.octets),
             Some(Err(refusal)) => (Outcome::from_next_hop(refusal), 0),
@@ -92,41 +144,10 @@ impl Delivering {
         }
     }
 
-    /// One hand-over for everybody whose mail is passed as it came, when the first of them is due.
-    async fn pass(&mut self, first: &Recipient) -> (Outcome, u64) {
-        let mut octets = 0;
-        if self.passed.is_none() {
-            let others = self.recipients.iter().filter(|(_, decision)| decision.passes());
-            let mut recipients = vec![first.clone()];
-            recipients.extend(others.map(|(recipient, _)| recipient.clone()));
-            self.draft();
-            let letter =
-                Letter::Plain { sender: &self.sender, message: self.incoming.as_it_came() };
-            let handed = self.shared.hand_over(&recipients, &letter).await;
-            let outcomes = handed.answers.into_iter().map(|answer| match answer {
-                Ok(()) => Outcome::passed(),
-                Err(refusal) => Outcome::from_next_hop(refusal.without(&self.sender)),
-            });
-            self.passed = Some(outcomes.collect());
-            // Nobody needs it in the clear any more.
-            self.incoming.wipe();
-            octets = handed.octets;
-        }
-        let next = self.passed.as_mut().and_then(VecDeque::pop_front);
-        (next.unwrap_or_else(Outcome::panicked), octets)
-    }
-
     /// Seals the message for one user.
     fn seal(&mut self, user: &User, half: &PublicHalf) -> Result<SealedMessage, Outcome> {
-        self.draft();
-        let passes = |(_, decision): &(Recipient, Decision)| decision.passes();
-        if self.passed.is_none() && !self.recipients.iter().any(passes) {
-            // Nobody needs it in the clear any more.
-            self.incoming.wipe();
-        }
-        self.seals -= 1;
         let begun = Instant::now();
-        let current = Arc::clone(&self.shared.current);
+        let current = Arc::clone(self.way.current());
         let delivery = current.site.delivery();
         let draft = match &self.draft {
             Some(Ok(draft)) => draft,
@@ -136,7 +157,7 @@ impl Delivering {
         let readied = self.readied.take().filter(|readied| readied.half == *half);
         // What was done of it ahead counts, too.
         let ahead = readied.as_ref().map_or(Duration::ZERO, |readied| readied.took);
-        let sealed = self.shared.guarded(self.incoming.size(), || match readied {
+        let sealed = self.guarded(|| match readied {
             Some(Readied { keys, .. }) => delivery.seal_with(user, keys, draft),
             None => delivery.seal(user, half, draft),
         });
@@ -144,80 +165,37 @@ impl Delivering {
             // The letter on its way needs memory of its own.
             self.draft = None;
         }
-        self.shared.metrics.step(Step::Seal, ahead + begun.elapsed());
+        self.way.metrics.step(Step::Seal, ahead + begun.elapsed());
         sealed
     }
 
-    /// Parses and compresses the message, once, and before it is wiped.
+    /// Parses and compresses the message, once.
     fn draft(&mut self) {
-        if self.draft.is_some() || self.seals == 0 {
+        if self.seals == 0 {
             return;
         }
         let begun = Instant::now();
-        let current = Arc::clone(&self.shared.current);
+        let current = Arc::clone(self.way.current());
         let delivery = current.site.delivery();
-        let draft = self.shared.guarded(self.incoming.size(), || {
-            delivery.draft(self.incoming.with_return_path(), clock::now())
-        });
+        let draft = self.guarded(|| delivery.draft(self.incoming.with_return_path(), clock::now()));
         self.draft = Some(draft);
-        self.shared.metrics.step(Step::Prepare, begun.elapsed());
-    }
-}
-
-impl Shared {
-    /// Hands a letter over, over another connection if this one fails before the letter is on its way.
-    async fn hand_over(&mut self, recipients: &[Recipient], letter: &Letter<'_>) -> HandOver {
-        let begun = Instant::now();
-        let mut handed = self.try_to_hand_over(recipients, letter).await;
-        if handed.as_ref().is_err_and(|problem| !problem.is_timeout()) {
-            handed = self.try_to_hand_over(recipients, letter).await;
-        }
-        self.metrics.step(Step::HandOver, begun.elapsed());
-        match handed {
-            Ok(handed) => handed,
-            Err(problem) => {
-                let refusal = self.refusal(&problem);
-                let answers = recipients.iter().map(|_| Err(refusal.clone())).collect();
-                HandOver { answers, octets: 0 }
-            }
-        }
+        self.way.metrics.step(Step::Prepare, begun.elapsed());
     }
 
-    async fn try_to_hand_over(
-        &mut self,
-        recipients: &[Recipient],
-        letter: &Letter<'_>,
-    ) -> Result<HandOver, Problem> {
-        let lease = self.lease().await?;
-        let session = lease.session_for(recipients).await?;
-        let answers = session.hand_over(recipients, letter).await;
-        let octets = session.letter_octets();
-        match answers {
-            Ok(answers) => Ok(HandOver { answers, octets }),
-            Err(problem) => {
-                lease.give_up();
-                Err(problem)
-            }
-        }
-    }
-
-    /// Does work on a message of `size` octets that may take a while, or panic.
-    fn guarded<T>(
-        &self,
-        size: usize,
-        work: impl FnOnce() -> Result<T, Outcome>,
-    ) -> Result<T, Outcome> {
+    /// Does work on the message that may take a while, or panic.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Outcome>) -> Result<T, Outcome> {
         let guarded = || panic::catch_unwind(AssertUnwindSafe(work));
-        let done = if size < LARGE_BYTES { guarded() } else { block_in_place(guarded) };
+        let is_small = self.incoming.size() < LARGE_BYTES;
+        let done = if is_small { guarded() } else { block_in_place(guarded) };
         done.unwrap_or_else(|_| {
-            self.metrics.panics.inc();
+            self.way.metrics.panics.inc();
             Err(Outcome::panicked())
         })
     }
-}
 
-/// What the store said to a letter, and how large it was on the wire.
-struct HandOver {
-    answers: Vec<Result<(), Refusal>>,
-    octets: u64,
+    /// Everybody was answered for, or nobody listens any more: the connection to the store is the next
+    /// one's.
+    pub(super) async fn finish(mut self) {
+        self.way.clear().await;
+    }
 }

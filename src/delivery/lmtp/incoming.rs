@@ -1,13 +1,14 @@
 //! A message as it arrives: within its limit, within the memory budget, wiped when it is done with.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::delivery::outcome::Outcome;
 use crate::delivery::smtp;
 use crate::secret::SecretBytes;
+use crate::service::memory::{NoMemory, Reserved};
 
 use super::metrics::Metrics;
-use crate::service::memory::{NoMemory, Reserved};
 
 /// Room for the first octets when nobody said how many there will be.
 const FIRST_BYTES: u64 = 16 * 1024;
@@ -15,7 +16,6 @@ const FIRST_BYTES: u64 = 16 * 1024;
 const RECIPIENT_BYTES: u64 = 512;
 /// Recipients for whom nothing is reserved before the message begins.
 const FEW_RECIPIENTS: usize = 8;
-const RETURN_PATH: &[u8] = b"Return-Path:";
 
 /// The octets so far.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ pub(super) struct Incoming {
     /// What the client said there would be; 0 for nothing.
     declared: u64,
     limit: u64,
-    has_chunks: bool,
+    /// When the first chunk began to come.
+    chunks_since: Option<Instant>,
     recipients: usize,
     problem: Option<Outcome>,
 }
@@ -36,8 +37,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Nothing yet of a message of at most `limit` octets, for which `declared` were announced.
     pub(super) fn new(reserved: Reserved, sender: &str, declared: u64, limit: u64) -> Self {
-        let path = smtp::path(sender).unwrap_or_default();
-        let octets = SecretBytes::from(format!("Return-Path: <{path}>\r\n").into_bytes());
+        let octets = SecretBytes::from(smtp::return_path(sender).into_bytes());
         let own_path = octets.len();
         Self {
             reserved,
@@ -46,7 +46,7 @@ impl Incoming {
             received: 0,
             declared,
             limit,
-            has_chunks: false,
+            chunks_since: None,
             recipients: 0,
             problem: None,
         }
@@ -67,13 +67,13 @@ impl Incoming {
         reserved
     }
 
-    /// The same, and the client waits as long as it takes.
+    /// The same, and the client waits for it. When it cannot be had in time, the message is deferred.
     pub(super) async fn make_room(&mut self, more: usize, metrics: &Arc<Metrics>) {
         let Some(room) = self.wanted_room(more) else { return };
         let _waiting = metrics.waits();
         match self.reserved.grow_to(room).await {
             Ok(()) => self.enlarge(room),
-            Err(NoMemory) => self.fail(Outcome::out_of_memory()),
+            Err(NoMemory) => self.fail(Outcome::no_room()),
         }
     }
 
@@ -144,14 +144,14 @@ impl Incoming {
         self.reserved.give_back();
     }
 
-    /// The message came by BDAT.
-    pub(super) fn began_with_chunks(&mut self) {
-        self.has_chunks = true;
+    /// A chunk of it came by BDAT that `began` then; gives back when the first one did.
+    pub(super) fn chunk_began(&mut self, began: Instant) -> Instant {
+        *self.chunks_since.get_or_insert(began)
     }
 
-    /// Whether it does.
+    /// Whether it comes by BDAT.
     pub(super) fn has_chunks(&self) -> bool {
-        self.has_chunks
+        self.chunks_since.is_some()
     }
 
     /// Why it cannot be delivered to anybody.
@@ -172,8 +172,7 @@ impl Incoming {
     /// The message with its `Return-Path`, which the store must not learn and its owner wants to know.
     pub(super) fn with_return_path(&self) -> &[u8] {
         let message = self.as_it_came();
-        let first = message.get(..RETURN_PATH.len()).unwrap_or_default();
-        if first.eq_ignore_ascii_case(RETURN_PATH) { message } else { self.octets.expose() }
+        if smtp::has_return_path(message) { message } else { self.octets.expose() }
     }
 
     /// Wipes it: nobody needs it in the clear any more.

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! connection (I/O, limits) → line, command, data (what the client says) → transaction (one message)
-//!     → delivering (its recipients) → delivery (decide, seal) → next_hop::lmtp (the store) → outcome
-//!     → reply
+//!     → delivering (its recipients) → delivery (decide, seal) → way → next_hop::lmtp (the store)
+//!     → outcome → reply
 //! ```
 //!
 //! The store is asked about each recipient before the client is answered, and its refusal wins. Then
@@ -19,6 +19,7 @@ mod input;
 mod metrics;
 pub mod reply;
 mod transaction;
+mod way;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -82,8 +83,8 @@ impl Service {
         }))
     }
 
-    /// Takes another configuration for the transactions to come. What is listened at and the memory
-    /// budget stay as they were.
+    /// Takes another configuration for the transactions to come, and for those whose data is still
+    /// coming. What is listened at and the memory budget stay as they were.
     ///
     /// # Errors
     /// What is missing or of no use; everything stays as it was.
@@ -115,7 +116,8 @@ impl Service {
         }
         let sweeping = tokio::spawn(Arc::clone(self).sweep());
         let patience = || Duration::from_secs(self.current().settings.stop_timeout);
-        if !service::finish(accepting, patience).await {
+        let unfinished = service::finish(accepting, patience).await;
+        if unfinished.is_some() {
             log::stopped_short("lmtp", self.clients.count());
         }
         sweeping.abort();

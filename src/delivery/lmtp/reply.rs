@@ -78,6 +78,10 @@ impl Reply {
         Self::new(503, format!("5.5.1 {text}"))
     }
 
+    pub(super) fn too_large() -> Self {
+        Self::new(552, "5.3.4 the message is too large")
+    }
+
     pub(super) fn too_many_recipients() -> Self {
         Self::new(452, "4.5.3 too many recipients in one transaction")
     }

@@ -37,6 +37,8 @@ pub enum Letter<'a> {
     Plain {
         /// MAIL FROM.
         sender: &'a str,
+        /// Whether its header may have UTF-8 in it (RFC 6531 §3.4, `SMTPUTF8`).
+        utf8: bool,
         /// The message.
         message: &'a [u8],
     },
@@ -59,6 +61,11 @@ impl Letter<'_> {
             Self::Sealed(_) => "",
             Self::Plain { sender, .. } => sender,
         }
+    }
+
+    /// Whether the store must be told that its header may have UTF-8 in it.
+    pub fn is_utf8(&self) -> bool {
+        matches!(self, Self::Plain { utf8: true, .. })
     }
 
     /// Its size in octets with CRLF line ends, where that is known before it is written.
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_message() {
-        let letter = Letter::Plain { sender: "bob@x.org", message: b"secret" };
+        let letter = Letter::Plain { sender: "bob@x.org", utf8: false, message: b"secret" };
         assert_eq!(format!("{letter:?}"), "Plain(6 octets)");
     }
 }

@@ -137,7 +137,8 @@ impl Service {
         }
         let sweeping = tokio::spawn(sweep(Arc::clone(self)));
         let patience = || Duration::from_secs(self.current().settings.stop_timeout);
-        if !service::finish(accepting, patience).await {
+        let unfinished = service::finish(accepting, patience).await;
+        if unfinished.is_some() {
             log::stopped_short("imap", self.clients.count());
         }
         sweeping.abort();

@@ -78,41 +78,40 @@ pub(in crate::delivery) struct Session {
     offer: Offer,
     /// Whom the server accepted in a transaction that is open, of the sender `<>`.
     asked: Option<Vec<Recipient>>,
-    /// Whether all its addresses are ASCII, so that MAIL did not say SMTPUTF8.
+    /// Whether all its addresses are ASCII, so that MAIL did not say SMTPUTF8 (RFC 6531 §3.4).
     is_ascii: bool,
     /// Whether DATA is on its way, ahead of the letter.
     is_data_sent: bool,
-    /// Octets of the last letter on the wire.
-    letter_octets: u64,
 }
 
 /// What became of a letter for each of its recipients.
 pub(in crate::delivery) type Answers = Vec<Result<(), Refusal>>;
 
+/// What the server said to a letter.
+#[derive(Debug)]
+pub(in crate::delivery) struct HandOver {
+    /// To each recipient, in their order.
+    pub(in crate::delivery) answers: Answers,
+    /// How many octets it has of the letter, as it was on the wire; 0 when it took it for nobody.
+    pub(in crate::delivery) octets: u64,
+}
+
 impl Session {
     /// Connects and greets.
     pub(in crate::delivery) async fn open(server: &Server) -> Result<Self, Problem> {
         let mut wire = Wire::connect(server).await?;
-        wire.expect("greeting", 2, false).await?;
-        wire.send("LHLO", b"LHLO localhost\r\n", 1).await?;
-        let (reply, text) = wire.any_reply("LHLO").await?;
+        wire.expect(Step::Greeting, 2, false).await?;
+        wire.send(Step::Lhlo, b"LHLO localhost\r\n", 1).await?;
+        let (reply, text) = wire.any_reply(Step::Lhlo).await?;
         if reply.code != 250 {
-            return Err(Problem::reply("LHLO", reply, false));
+            return Err(Problem::reply(Step::Lhlo, reply, false));
         }
         let offer = Offer::parse(&text);
         if let Some(login) = server.login.as_deref().filter(|_| offer.has_auth()) {
             log_in(&mut wire, login).await?;
         }
         let server = server.clone();
-        Ok(Self {
-            server,
-            wire,
-            offer,
-            asked: None,
-            is_ascii: true,
-            is_data_sent: false,
-            letter_octets: 0,
-        })
+        Ok(Self { server, wire, offer, asked: None, is_ascii: true, is_data_sent: false })
     }
 
     /// What the server offers.
@@ -124,7 +123,7 @@ impl Session {
     pub(super) async fn rehearse(&mut self) -> Result<(), Problem> {
         let mail = self.mail("", &[], None)?;
         self.asked = Some(Vec::new());
-        self.wire.send("MAIL", mail.as_bytes(), 1).await?;
+        self.wire.send(Step::Mail, mail.as_bytes(), 1).await?;
         self.expect_mail().await?;
         self.reset().await
     }
@@ -147,17 +146,17 @@ impl Session {
             // Whatever comes of it, there may be a transaction to be reset.
             self.asked = Some(Vec::new());
             if self.offer.has(Extension::Pipelining) {
-                self.wire.send("MAIL", format!("{mail}{rcpt}").as_bytes(), 2).await?;
+                self.wire.send(Step::Mail, format!("{mail}{rcpt}").as_bytes(), 2).await?;
                 self.expect_mail().await?;
             } else {
-                self.wire.send("MAIL", mail.as_bytes(), 1).await?;
+                self.wire.send(Step::Mail, mail.as_bytes(), 1).await?;
                 self.expect_mail().await?;
-                self.wire.send("RCPT", rcpt.as_bytes(), 1).await?;
+                self.wire.send(Step::Rcpt, rcpt.as_bytes(), 1).await?;
             }
         } else {
-            self.wire.send("RCPT", rcpt.as_bytes(), 1).await?;
+            self.wire.send(Step::Rcpt, rcpt.as_bytes(), 1).await?;
         }
-        self.wire.expect("RCPT", 2, true).await?;
+        self.wire.expect(Step::Rcpt, 2, true).await?;
         if let Some(accepted) = &mut self.asked {
             accepted.push(recipient.clone());
         }
@@ -172,7 +171,7 @@ impl Session {
     ) -> Result<(), Problem> {
         if self.asked.as_deref() == Some(recipients) && !self.is_data_sent {
             self.is_data_sent = true;
-            self.wire.send("DATA", b"DATA\r\n", 1).await?;
+            self.wire.send(Step::Data, b"DATA\r\n", 1).await?;
         }
         Ok(())
     }
@@ -186,17 +185,21 @@ impl Session {
         &mut self,
         recipients: &[Recipient],
         letter: &Letter<'_>,
-    ) -> Result<Answers, Problem> {
+    ) -> Result<HandOver, Problem> {
+        let mut octets = 0;
         let mut answers = match self.begin(recipients, letter).await {
             Ok(answers) => answers,
             Err(problem) if problem.is_of_the_connection() => return Err(problem),
-            Err(problem) => return Ok(recipients.iter().map(|_| self.refuse(&problem)).collect()),
+            Err(problem) => {
+                let answers = recipients.iter().map(|_| self.refuse(&problem)).collect();
+                return Ok(HandOver { answers, octets });
+            }
         };
         let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
-        match self.wire.expect("DATA", 3, false).await {
+        match self.wire.expect(Step::Data, 3, false).await {
             // A server that has nobody to deliver to and wants the data all the same.
             Ok(()) if accepted == 0 => self.wire.give_up(),
-            Ok(()) => self.data(&mut answers, accepted, letter).await,
+            Ok(()) => octets = self.data(&mut answers, accepted, letter).await,
             Err(problem) if problem.is_of_the_connection() => return Err(problem),
             Err(problem) => {
                 for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
@@ -204,7 +207,8 @@ impl Session {
                 }
             }
         }
-        Ok(answers)
+        let is_taken = answers.iter().any(Result::is_ok);
+        Ok(HandOver { answers, octets: if is_taken { octets } else { 0 } })
     }
 
     /// Opens the transaction, unless the server was asked about exactly these recipients, and sends
@@ -214,7 +218,9 @@ impl Session {
         recipients: &[Recipient],
         letter: &Letter<'_>,
     ) -> Result<Answers, Problem> {
-        let is_open = letter.sender().is_empty() && self.asked.as_deref() == Some(recipients);
+        let is_announced = !self.is_ascii || !letter.is_utf8();
+        let is_open =
+            letter.sender().is_empty() && is_announced && self.asked.as_deref() == Some(recipients);
         if is_open {
             self.foresee(recipients).await?;
             self.is_data_sent = false;
@@ -222,26 +228,26 @@ impl Session {
         }
         let mut commands: Vec<(Step, String)> = Vec::new();
         if self.asked.is_some() {
-            commands.push(("RSET", "RSET\r\n".to_owned()));
+            commands.push((Step::Rset, "RSET\r\n".to_owned()));
         }
-        commands.push(("MAIL", self.mail(letter.sender(), recipients, Some(letter))?));
+        commands.push((Step::Mail, self.mail(letter.sender(), recipients, Some(letter))?));
         for recipient in recipients {
-            commands.push(("RCPT", self.rcpt(recipient)?));
+            commands.push((Step::Rcpt, self.rcpt(recipient)?));
         }
-        commands.push(("DATA", "DATA\r\n".to_owned()));
+        commands.push((Step::Data, "DATA\r\n".to_owned()));
         // Whatever happens from here on, there is a transaction to be reset.
         self.asked = Some(Vec::new());
         let together = if self.offer.has(Extension::Pipelining) { MAX_COMMANDS_AHEAD } else { 1 };
         let mut answers = Answers::new();
         for ahead in commands.chunks(together) {
             let lines: String = ahead.iter().map(|(_, line)| line.as_str()).collect();
-            let first = ahead.first().map_or("MAIL", |(step, _)| step);
+            let first = ahead.first().map_or(Step::Mail, |(step, _)| *step);
             self.wire.send(first, lines.as_bytes(), ahead.len()).await?;
             for (step, _) in ahead {
                 match *step {
-                    "RSET" => self.wire.expect("RSET", 2, false).await?,
-                    "MAIL" => self.expect_mail().await?,
-                    "RCPT" => match self.wire.expect("RCPT", 2, true).await {
+                    Step::Rset => self.wire.expect(Step::Rset, 2, false).await?,
+                    Step::Mail => self.expect_mail().await?,
+                    Step::Rcpt => match self.wire.expect(Step::Rcpt, 2, true).await {
                         Err(problem) if problem.is_of_the_connection() => return Err(problem),
                         Err(problem) => answers.push(self.refuse(&problem)),
                         Ok(()) => answers.push(Ok(())),
@@ -253,15 +259,12 @@ impl Session {
         Ok(answers)
     }
 
-    /// Sends the data and reads the reply for each of the recipients that were accepted.
-    async fn data(&mut self, answers: &mut Answers, accepted: usize, letter: &Letter<'_>) {
-        let sent = self.wire.send_letter(letter, accepted).await;
-        let mut broken = match sent {
-            Ok(octets) => {
-                self.letter_octets = octets;
-                None
-            }
-            Err(problem) => Some(problem),
+    /// Sends the data and reads the reply for each of the recipients that were accepted. How many
+    /// octets were sent.
+    async fn data(&mut self, answers: &mut Answers, accepted: usize, letter: &Letter<'_>) -> u64 {
+        let (octets, mut broken) = match self.wire.send_letter(letter, accepted).await {
+            Ok(octets) => (octets, None),
+            Err(problem) => (0, Some(problem)),
         };
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
             if broken.is_none()
@@ -277,22 +280,18 @@ impl Session {
         // Cyrus goes on with the transaction after it has refused a message for its size.
         let is_over = answers.iter().all(Result::is_ok);
         self.asked = (!is_over).then(Vec::new);
+        octets
     }
 
     fn refuse(&self, problem: &Problem) -> Result<(), Refusal> {
         Err(problem.refusal(&self.server.address))
     }
 
-    /// How many octets the last letter took on the wire.
-    pub(in crate::delivery) fn letter_octets(&self) -> u64 {
-        self.letter_octets
-    }
-
     /// Ends an open transaction, so that the connection can be used for another.
     pub(in crate::delivery) async fn reset(&mut self) -> Result<(), Problem> {
         if self.asked.is_some() {
-            self.wire.send("RSET", b"RSET\r\n", 1).await?;
-            self.wire.expect("RSET", 2, false).await?;
+            self.wire.send(Step::Rset, b"RSET\r\n", 1).await?;
+            self.wire.expect(Step::Rset, 2, false).await?;
             self.asked = None;
         }
         Ok(())
@@ -315,12 +314,12 @@ impl Session {
 
     /// Takes leave.
     pub(in crate::delivery) async fn quit(mut self) {
-        let _ = self.wire.send("QUIT", b"QUIT\r\n", 1).await;
+        let _ = self.wire.send(Step::Quit, b"QUIT\r\n", 1).await;
     }
 
     /// The reply to MAIL. A server that says no to it is in no state that we know.
     async fn expect_mail(&mut self) -> Result<(), Problem> {
-        let answer = self.wire.expect("MAIL", 2, true).await;
+        let answer = self.wire.expect(Step::Mail, 2, true).await;
         if answer.is_err() {
             self.wire.give_up();
         }
@@ -334,7 +333,7 @@ impl Session {
         recipients: &[Recipient],
         letter: Option<&Letter<'_>>,
     ) -> Result<String, Problem> {
-        let path = path(sender).ok_or_else(|| Problem::address("MAIL"))?;
+        let path = path(sender).ok_or_else(|| Problem::address(Step::Mail))?;
         let has = |extension| self.offer.has(extension);
         let mut line = format!("MAIL FROM:<{path}>");
         if has(Extension::EightBitMime) {
@@ -343,8 +342,9 @@ impl Session {
         if let Some(octets) = letter.and_then(Letter::size).filter(|_| has(Extension::Size)) {
             line.push_str(&format!(" SIZE={octets}"));
         }
-        let is_ascii =
-            sender.is_ascii() && recipients.iter().all(|recipient| recipient.address.is_ascii());
+        let is_ascii = sender.is_ascii()
+            && recipients.iter().all(|recipient| recipient.address.is_ascii())
+            && !letter.is_some_and(Letter::is_utf8);
         if has(Extension::SmtpUtf8) && !is_ascii {
             line.push_str(" SMTPUTF8");
         }
@@ -353,14 +353,14 @@ impl Session {
     }
 
     fn rcpt(&self, recipient: &Recipient) -> Result<String, Problem> {
-        let path = path(&recipient.address).ok_or_else(|| Problem::address("RCPT"))?;
+        let path = path(&recipient.address).ok_or_else(|| Problem::address(Step::Rcpt))?;
         let ignores = recipient.ignore_quota && self.offer.has(Extension::IgnoreQuota);
         Ok(format!("RCPT TO:<{path}>{}\r\n", if ignores { " IGNOREQUOTA" } else { "" }))
     }
 }
 
 async fn log_in(wire: &mut Wire, login: &Login) -> Result<(), Problem> {
-    let no_memory = |_| Problem::io("AUTH", io::ErrorKind::OutOfMemory, "out of memory");
+    let no_memory = |_| Problem::io(Step::Auth, io::ErrorKind::OutOfMemory, "out of memory");
     let mut plain = SecretBytes::default();
     for piece in [b"\0", login.user.as_bytes(), b"\0", login.password.expose()] {
         plain.try_push(piece).map_err(no_memory)?;
@@ -370,6 +370,6 @@ async fn log_in(wire: &mut Wire, login: &Login) -> Result<(), Problem> {
     for piece in [b"AUTH PLAIN ", encoded.expose(), b"\r\n"] {
         line.try_push(piece).map_err(no_memory)?;
     }
-    wire.send("AUTH", line.expose(), 1).await?;
-    wire.expect("AUTH", 2, false).await
+    wire.send(Step::Auth, line.expose(), 1).await?;
+    wire.expect(Step::Auth, 2, false).await
 }

@@ -17,7 +17,7 @@ use crate::user::User;
 
 use super::{Letter, NextHop, Refusal};
 
-pub(in crate::delivery) use client::Session;
+pub(in crate::delivery) use client::{HandOver, Session};
 pub use client::{Login, Recipient, Server, Timeouts};
 pub use offer::{Extension, Offer};
 pub(in crate::delivery) use pool::{Lease, Pool};
@@ -66,10 +66,10 @@ impl NextHop for Lmtp {
                 Some(session) => session,
                 None => Session::open(&self.server).await?,
             };
-            let mut answers = session.hand_over(&[recipient], letter).await?;
+            let mut handed = session.hand_over(&[recipient], letter).await?;
             // Whatever went wrong, the next letter gets a connection that is known to be clean.
             let answer =
-                answers.pop().unwrap_or_else(|| Err(Refusal::for_now("4.3.0", "no answer")));
+                handed.answers.pop().unwrap_or_else(|| Err(Refusal::for_now("4.3.0", "no answer")));
             Ok((answer.is_ok().then_some(session), answer))
         });
         let (session, answer) =

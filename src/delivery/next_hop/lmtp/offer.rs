@@ -69,6 +69,12 @@ impl Offer {
         EXTENSIONS.iter().any(|(known, bit, _)| *known == extension && self.extensions & bit != 0)
     }
 
+    /// The largest message in octets that may be brought to a server that says this, of those up to
+    /// `ours`.
+    pub fn most(&self, ours: u64) -> u64 {
+        if self.max_octets == 0 { ours } else { ours.min(self.max_octets) }
+    }
+
     /// Whether it wants a login over this connection.
     pub(super) fn has_auth(&self) -> bool {
         self.extensions & EXT_AUTH != 0

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::client::{Recipient, Server, Session};
 use super::offer::Offer;
-use super::reply::Problem;
+use super::reply::{Problem, Step};
 
 /// Whoever waits longer than this for a connection gets one that is in use and idle.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -71,7 +71,8 @@ impl Pool {
             }
         };
         let permit = permit.ok_or_else(|| {
-            Problem::io("connect", io::ErrorKind::TimedOut, "all connections are in use")
+            let what = "all of [lmtp] backend_connections are in use";
+            Problem::io(Step::Connect, io::ErrorKind::TimedOut, what)
         })?;
         let session = match self.kept_one() {
             Some(session) => session,
@@ -114,8 +115,8 @@ impl Pool {
     pub(in crate::delivery) async fn sweep(&self) {
         let old: Vec<_> = {
             let mut kept = self.kept();
-            let fresh = kept.idle.iter().take_while(|(_, since)| since.elapsed() >= self.keep);
-            let count = fresh.count();
+            let old = kept.idle.iter().take_while(|(_, since)| since.elapsed() >= self.keep);
+            let count = old.count();
             kept.idle.drain(..count).collect()
         };
         for (session, _) in old {
@@ -195,10 +196,10 @@ impl Lease {
 
     /// Ends an open transaction.
     pub(in crate::delivery) async fn reset(&mut self) {
-        if let Some(session) = &mut self.session
-            && !matches!(timeout(RESET_PATIENCE, session.reset()).await, Ok(Ok(())))
+        if let Some(mut session) = self.session.take().filter(Session::is_sound)
+            && matches!(timeout(RESET_PATIENCE, session.reset()).await, Ok(Ok(())))
         {
-            self.session = None;
+            self.session = Some(session);
         }
     }
 

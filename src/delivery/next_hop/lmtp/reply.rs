@@ -1,5 +1,6 @@
 //! Replies of an LMTP server (RFC 5321 §4.2), and what they mean for a message.
 
+use std::fmt;
 use std::io;
 
 use smtp_proto::Response;
@@ -8,8 +9,40 @@ use smtp_proto::response::parser::ResponseReceiver;
 use crate::delivery::next_hop::Refusal;
 use crate::sys::socket::Address;
 
-/// Where in a transaction something happened.
-pub(super) type Step = &'static str;
+/// Where on a connection something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) enum Step {
+    Connect,
+    Greeting,
+    Lhlo,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    /// The letter is on its way.
+    Letter,
+    EndOfData,
+    Rset,
+    Quit,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Greeting => "greeting",
+            Self::Lhlo => "LHLO",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Letter => "data",
+            Self::EndOfData => "end of data",
+            Self::Rset => "RSET",
+            Self::Quit => "QUIT",
+        })
+    }
+}
 
 /// What stood in the way of a transaction.
 #[derive(Debug)]
@@ -59,9 +92,28 @@ impl Problem {
         matches!(self, Self::Io(_, cause) if cause.kind() == io::ErrorKind::TimedOut)
     }
 
+    /// Whether the server stands still for everybody: nobody answered before a recipient was named. A
+    /// later step may wait for one mailbox only.
+    pub(in crate::delivery) fn is_standstill(&self) -> bool {
+        let nobody_named = [Step::Connect, Step::Greeting, Step::Lhlo, Step::Auth];
+        self.is_timeout() && matches!(self, Self::Io(step, _) if nobody_named.contains(step))
+    }
+
+    /// The same where it is the last that a server said before it hung up, to all recipients at once:
+    /// what it said of one of them does not count for the others.
+    pub(super) fn said_to_all(mut self) -> Self {
+        if let Self::Reply { counts, enhanced, .. } = &mut self {
+            *counts = is_about_the_size(*enhanced);
+        }
+        self
+    }
+
     /// Whether the server wants a login, or another one (RFC 4954 §6). Cyrus says 430 for 530.
     pub(super) fn is_about_login(&self) -> bool {
-        matches!(self, Self::Reply { step: "AUTH", .. } | Self::Reply { code: 430 | 530..=538, .. })
+        matches!(
+            self,
+            Self::Reply { step: Step::Auth, .. } | Self::Reply { code: 430 | 530..=538, .. }
+        )
     }
 
     /// What it means for the message.
@@ -74,7 +126,7 @@ impl Problem {
                 let detail = format!("{server}: {step}: {code} {}", text.replace('\n', " | "));
                 let [class, subject, what] = enhanced;
                 match code / 100 {
-                    5 if *counts && is_about_the_mail(step, *code, *enhanced) => {
+                    5 if *counts && is_about_the_mail(*step, *code, *enhanced) => {
                         let code = format!("5.{subject}.{what}");
                         Refusal::for_good(if *class == 5 { &code } else { "5.0.0" }, detail)
                     }
@@ -90,10 +142,15 @@ impl Problem {
 /// in or does not understand us will be mended (RFC 5321 §4.2.2, RFC 4954 §6, RFC 3463 §3.6). To MAIL it
 /// can speak of the size only (RFC 1870 §6.1): the sender is none that it could know.
 fn is_about_the_mail(step: Step, code: u16, enhanced: [u8; 3]) -> bool {
-    if step == "MAIL" {
-        return code == 552 || matches!(enhanced, [5, 3, 4] | [5, 2, 3]);
+    if step == Step::Mail {
+        return code == 552 || is_about_the_size(enhanced);
     }
     !matches!(code, 500..=504 | 530..=538 | 555) && !matches!(enhanced, [5, 5, _])
+}
+
+/// RFC 3463 §3.3, §3.4.
+fn is_about_the_size(enhanced: [u8; 3]) -> bool {
+    matches!(enhanced, [5, 3, 4] | [5, 2, 3])
 }
 
 /// A reply with all its lines. The code decides, so a text that is too long for the parser is no
@@ -114,8 +171,8 @@ mod tests {
     #[test]
     fn only_the_mail_itself_is_refused_for_good() {
         let refused = |line: &str| {
-            let reply = parse("RCPT", line.as_bytes()).ok().unwrap();
-            Problem::reply("RCPT", reply, true).refusal(&Address::Inet("x:1".into()))
+            let reply = parse(Step::Rcpt, line.as_bytes()).ok().unwrap();
+            Problem::reply(Step::Rcpt, reply, true).refusal(&Address::Inet("x:1".into()))
         };
         for (line, for_good, code) in [
             ("550 5.1.1 unknown\r\n", true, "5.1.1"),
@@ -130,7 +187,7 @@ mod tests {
             assert_eq!((refusal.for_good, refusal.code.as_str()), (for_good, code), "{line}");
         }
         let long = format!("250 {}\r\n", "x".repeat(10_000));
-        assert_eq!(parse("RCPT", long.as_bytes()).ok().unwrap().code, 250);
-        assert!(parse("RCPT", b"+OK\r\n").is_err());
+        assert_eq!(parse(Step::Rcpt, long.as_bytes()).ok().unwrap().code, 250);
+        assert!(parse(Step::Rcpt, b"+OK\r\n").is_err());
     }
 }

@@ -35,7 +35,7 @@ impl Wire {
     pub(super) async fn connect(server: &Server) -> Result<Self, Problem> {
         let timeouts = server.timeouts;
         let connecting = Stream::connect(&server.address);
-        let stream = within("connect", timeouts.connect, connecting).await?;
+        let stream = within(Step::Connect, timeouts.connect, connecting).await?;
         Ok(Self { stream: BufReader::new(stream), timeouts, owed: 1, is_broken: false })
     }
 
@@ -83,10 +83,11 @@ impl Wire {
             Ok(octets) => Ok(octets),
             Err(cause) => {
                 self.is_broken = true;
-                let said = self.expect_within("data", 2, true, LAST_WORDS).await;
+                let said = self.expect_within(Step::Letter, 2, true, LAST_WORDS).await;
                 Err(match said {
+                    Err(problem @ Problem::Reply { .. }) if replies > 1 => problem.said_to_all(),
                     Err(problem @ Problem::Reply { .. }) => problem,
-                    _ => Problem::Io("data", cause),
+                    _ => Problem::Io(Step::Letter, cause),
                 })
             }
         }
@@ -105,7 +106,7 @@ impl Wire {
 
     /// Reads the reply to the end of a letter.
     pub(super) async fn expect_end_of_data(&mut self) -> Result<(), Problem> {
-        self.expect_within("end of data", 2, true, self.timeouts.end_of_data).await
+        self.expect_within(Step::EndOfData, 2, true, self.timeouts.end_of_data).await
     }
 
     async fn expect_within(
