@@ -4,6 +4,7 @@
 //! Layer 2.
 
 mod agent;
+mod bounds;
 mod imap;
 
 use std::fmt;
@@ -191,6 +192,7 @@ pub struct Lmtp {
     /// Where it listens, unless the service manager hands sockets over.
     pub listen: Vec<Address>,
     /// The permission bits of a Unix socket in `listen`.
+    #[serde(deserialize_with = "bounds::mode")]
     pub socket_mode: u32,
     /// The store's LMTP server.
     pub backend: Address,
@@ -199,32 +201,45 @@ pub struct Lmtp {
     /// Holds the password of `backend_user`.
     pub backend_password_file: PathBuf,
     /// How many connections to the store there may be.
+    #[serde(deserialize_with = "bounds::count")]
     pub backend_connections: usize,
     /// How long one is kept that nobody uses.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub backend_keep: u64,
     /// How long one may take to come up.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub backend_connect_timeout: u64,
     /// How long most replies may take, and each piece of a letter.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub backend_reply_timeout: u64,
     /// How long the reply to the end of a letter may take.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub backend_data_timeout: u64,
     /// How many clients may be connected.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections: usize,
     /// How many of them may be one host's or one local user's.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections_per_client: usize,
     /// How many recipients a message may have.
+    #[serde(deserialize_with = "bounds::count")]
     pub recipients: usize,
     /// How long a client may take for a command.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub command_timeout: u64,
     /// How long it may take for each piece of a message.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub data_timeout: u64,
     /// Memory for all messages in hand, in octets.
     pub memory_bytes: u64,
     /// How long a message waits for memory or for a connection to the store.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub wait_timeout: u64,
     /// How long what is in flight may take after SIGTERM.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub stop_timeout: u64,
     /// Where metrics can be read; nowhere when empty.
+    #[serde(deserialize_with = "bounds::local")]
     pub metrics: Vec<Address>,
 }
 
@@ -293,12 +308,20 @@ impl Config {
         let wrong = |problem: String| ConfigError::Wrong { path: path.to_owned(), problem };
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".into()))?;
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| {
-                1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
-            });
-            let line = line.map_or_else(String::new, |line| format!("line {line}: "));
-            wrong(format!("{line}{}", error.message().replace('\n', ", ")))
+            let place = error.span().map_or_else(String::new, |span| place(text, span.start));
+            wrong(format!("{place}{}", error.message().replace('\n', ", ")))
         })
+    }
+}
+
+/// The line at octet `at`, and the setting whose value begins there.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let number = 1 + before.matches('\n').count();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    match line.split_once('=') {
+        Some((setting, _)) => format!("line {number}: {}: ", setting.trim()),
+        None => format!("line {number}: "),
     }
 }
 
@@ -408,8 +431,16 @@ mod tests {
         for (bad, says) in [
             ("[keys]\n\ndirektory = \"x\"\n", "x.toml: line 3: unknown field `direktory`"),
             ("[nonsense]\n", "x.toml: line 1: unknown field `nonsense`"),
-            ("[delivery]\nunenrolled = \"drop\"\n", "x.toml: line 2: unknown variant `drop`"),
-            ("[delivery]\nmax_message_bytes = -1\n", "x.toml: line 2: "),
+            ("[delivery]\nunenrolled = \"drop\"\n", "x.toml: line 2: unenrolled: unknown variant"),
+            ("[delivery]\nmax_message_bytes = -1\n", "x.toml: line 2: max_message_bytes: "),
+            ("[lmtp]\nrecipients = 0\n", "x.toml: line 2: recipients: 0 is none"),
+            ("[imap]\nconnections = 0\n", "x.toml: line 2: connections: 0 is none"),
+            ("[agent]\nconnections_per_client = 0", "x.toml: line 2: connections_per_client: 0"),
+            ("[lmtp]\ndata_timeout = 0\n", "x.toml: line 2: data_timeout: 0 seconds are no time"),
+            ("[imap]\nidle_timeout = 99999999999\n", "x.toml: line 2: idle_timeout: 99999999999"),
+            ("[lmtp]\nsocket_mode = 0o1777\n", "x.toml: line 2: socket_mode: 0o1777 is no mode"),
+            ("[lmtp]\nmetrics = [\"inet:0.0.0.0:1\"]\n", "x.toml: line 2: metrics: inet:0.0.0.0:1"),
+            ("[lmtp]\nlisten = [\n\"x\"]\n", "x.toml: line 2: listen: \"x\" is not"),
             ("[seal\n", "x.toml: line 1: "),
         ] {
             let error = parse(bad).unwrap_err();

@@ -215,13 +215,26 @@ fn a_configuration_of_no_use_ends_it_at_once() {
     for (delivery, more, words) in [
         ("", "nonsense = 1", "nonsense"),
         ("", "memory_bytes = 1000000", "memory_bytes"),
-        ("", "backend_user = \"x\"\nbackend_password_file = \"/nonexistent/file\"", "/nonexistent"),
+        (
+            "",
+            "backend_user = \"x\"\nbackend_password_file = \"/nonexistent/file\"",
+            "[lmtp] backend_password_file: cannot read /nonexistent/file: ",
+        ),
+        ("", "backend_user = \"x\"", "backend_user is set, and backend_password_file is not"),
+        ("", "connections = 0", "connections: 0 is none"),
+        ("", "backend_reply_timeout = 0", "backend_reply_timeout: 0 seconds"),
+        ("", "metrics = [\"inet:192.0.2.1:1\"]", "metrics: inet:192.0.2.1:1 is for other machines"),
     ] {
         configure(&site, "inet:127.0.0.1:1", delivery, more);
-        let ran = site.run(["lmtp"]);
-        assert_ne!(ran.status, Some(0));
-        assert!(ran.stderr.contains(words) && ran.text().is_empty(), "{ran:?}");
+        let ran = site.run(["lmtp"]).fails(78, &[words]);
+        assert!(ran.text().is_empty(), "{ran:?}");
     }
+    site.configure("", "[lmtp]\nlisten = []");
+    site.run(["lmtp"]).fails(78, &["cannot listen at any address: `listen` names no address"]);
+    fs::remove_file(site.config()).unwrap();
+    let ran = site.run(["lmtp"]).fails(66, &[&site.config().display().to_string()]);
+    assert!(ran.stderr.contains("hint: name a file that is there"), "{}", ran.stderr);
+    let site = Site::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     site.configure("", &format!("[lmtp]\nlisten = [\"inet:{address}\"]"));
@@ -289,12 +302,25 @@ fn sockets_of_the_service_manager() {
 
 /// What a scraper gets.
 fn scrape(stream: &mut (impl std::io::Read + std::io::Write)) -> String {
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    scrape_as(stream, "application/openmetrics-text;version=1.0.0,*/*;q=0.1", OPEN_METRICS)
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// In a form that whoever accepts this gets as that.
+fn scrape_as(
+    stream: &mut (impl std::io::Read + std::io::Write),
+    accepts: &str,
+    kind: &str,
+) -> String {
+    let ends = "Connection: close\r\n\r\n";
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accepts}\r\n{ends}");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(head.to_ascii_lowercase().contains("content-type: application/openmetrics-text"));
+    assert!(head.to_ascii_lowercase().contains(&format!("content-type: {kind}")), "{head}");
     body.to_owned()
 }
 
@@ -360,6 +386,18 @@ fn metrics() {
     ] {
         assert_eq!(value(&after, &format!("nightsafe_lmtp_{name}")), wanted, "{name} in\n{after}");
     }
+    // Whoever does not know OpenMetrics gets what Prometheus had before.
+    let mut plain = TcpStream::connect(port).unwrap();
+    let plain = scrape_as(&mut plain, "text/plain;version=0.0.4", "text/plain; version=0.0.4;");
+    for line in [
+        "# TYPE nightsafe_lmtp_recipients_total counter",
+        "nightsafe_lmtp_recipients_total{outcome=\"sealed\"} 3",
+        "# TYPE nightsafe_lmtp_step_seconds histogram",
+        "# TYPE nightsafe_lmtp_memory_free_bytes gauge",
+    ] {
+        assert!(plain.lines().any(|shown| shown == line), "{line} is not in\n{plain}");
+    }
+    assert!(!plain.contains("# UNIT") && !plain.contains("# EOF"), "{plain}");
     let received = value(&after, "nightsafe_lmtp_step_seconds_sum{step=\"receive\"}");
     assert!(received >= pause.as_secs_f64(), "{received} seconds");
     assert!(after.ends_with("# EOF\n"));

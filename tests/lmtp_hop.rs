@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use support::lmtp::{Answer, Server, say};
 use support::{MESSAGE, Ran, Site, opened};
 
@@ -214,6 +217,20 @@ fn check_says_what_the_store_offers() {
     }
     let secret = site.file("secret", b"pw");
     let login = format!("\nbackend_user = \"postman\"\nbackend_password_file = \"{secret}\"");
+    let set = |mode| fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o644);
     site.configure("", &(lmtp("inet:store.test:24") + &login));
+    assert!(site.run(["check"]).text().contains("open to others (mode 644)"));
+    set(0o640);
     assert!(site.run(["check"]).text().contains("in the clear"));
+    site.configure("", &(small.to_owned() + &lmtp(&server.address) + &login));
+    assert!(site.run(["check"]).good().text().contains("SIZE, and no login, so that backend_user"));
+    let everywhere = "\nlisten = [\"inet:0.0.0.0:24\"]\n";
+    site.configure("", &(small.to_owned() + &lmtp(&server.address) + everywhere));
+    let said = site.run(["check"]).good().text();
+    assert!(said.contains("WARN   [lmtp] listen: whoever reaches inet:0.0.0.0:24 "), "{said}");
+    let memory = "\nmemory_bytes = 1000000\n";
+    site.configure("", &(lmtp(&server.address) + memory));
+    let said = site.run(["check"]).text();
+    assert!(said.contains("ERROR  [lmtp]: memory_bytes must be at least "), "{said}");
 }

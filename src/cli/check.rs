@@ -35,12 +35,15 @@ impl Lines {
             Err(failure) => failure,
         };
         self.good = false;
-        say(format_args!("ERROR  {subject}: {}", failure.error()))?;
+        let error = failure.error();
+        let error = error.strip_prefix(subject).unwrap_or(error);
+        say(format_args!("ERROR  {subject}: {}", error.trim_start()))?;
         match failure.advice() {
             Some(hint) => say(format_args!("       {hint}")),
             None => Ok(()),
         }
     }
+
     /// What the site can live with, and should not.
     fn warning(&self, subject: &str, text: &str, hint: &str) -> Result<(), Failure> {
         say(format_args!("WARN   {subject}: {text}"))?;
@@ -62,6 +65,14 @@ pub(super) fn run(path: Option<&Path>) -> Result<ExitCode, Failure> {
     lines.line("recovery key", or_hidden(recovery_key(&config)))?;
     lines.line("public keys", public_keys(&config))?;
     lines.line("[lmtp]", lmtp(&config))?;
+    for address in config.lmtp.listen.iter().filter(|address| !address.is_local()) {
+        let text = format!("whoever reaches {address} can deliver mail, without a login");
+        lines.warning(
+            "[lmtp] listen",
+            &text,
+            "let nobody but the MTA reach it, or listen locally",
+        )?;
+    }
     lines.line("[agent]", check_agent::agent(&config))?;
     lines.line("[imap]", or_hidden(check_imap::settings(&config)))?;
     lines.line("[imap] backend", check_imap::store(&config))?;
@@ -217,6 +228,9 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
     let settings = &config.lmtp;
     delivery::lmtp::check(config)?;
     let server = delivery::lmtp::server(settings)?;
+    if server.login.is_some() {
+        closed_to(&settings.backend_password_file, 0o007)?;
+    }
     let backend = &settings.backend;
     if server.login.is_some() && !backend.is_local() {
         let error = format!("the password of backend_user goes to {backend} in the clear");
@@ -234,7 +248,11 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
         Ok(offer) => {
             let names = offer.names().join(", ");
             let names = if names.is_empty() { "no extension".to_owned() } else { names };
-            Ok(format!("{backend} offers {names}"))
+            let login = match &server.login {
+                Some(_) if !offer.has_auth() => ", and no login, so that backend_user does not matter",
+                _ => "",
+            };
+            Ok(format!("{backend} offers {names}{login}"))
         }
         Err(NoOffer::Away(_)) if *settings == config::Lmtp::default() => {
             Ok(format!("no store at {backend}, which only `nightsafe lmtp` needs"))

@@ -180,6 +180,11 @@ impl From<UserError> for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
+            ConfigError::File(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::new(status::NO_INPUT, &error).hint(
+                    "name a file that is there; without --config and /etc/nightsafe/nightsafe.toml the defaults hold",
+                )
+            }
             ConfigError::File(error) => error.into(),
             ConfigError::Wrong { .. } => Self::config(error)
                 .hint("examples/nightsafe.toml shows every setting with its default"),
@@ -258,6 +263,8 @@ impl From<ServiceProblem> for Failure {
             ServiceProblem::Memory { .. } => {
                 Self::config(error).hint("set it in the configuration file")
             }
+            ServiceProblem::Password(_) => Self::config(error)
+                .hint("put the password of backend_user into a file that this user can read"),
         }
     }
 }
@@ -282,10 +289,17 @@ impl From<proxy::ServiceProblem> for Failure {
 
 impl From<ListenError> for Failure {
     fn from(error: ListenError) -> Self {
-        let hint = if error.kind() == io::ErrorKind::AddrInUse {
-            "stop the other server, or name another address in the configuration file"
-        } else {
-            "the folder of a Unix socket must be there and belong to the user that runs this"
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "stop the other server, or name another address in the configuration file"
+            }
+            io::ErrorKind::InvalidInput => {
+                return Self::config(error).hint("name one in the configuration file");
+            }
+            _ if error.is_of_unix() => {
+                "the folder of a Unix socket must be there and belong to the user that runs this"
+            }
+            _ => "name an address of this machine, and a port that this user may open",
         };
         Self::temporary(error).hint(hint)
     }

@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use crate::sys::socket::Address;
 
+use super::bounds;
+
 /// `[agent]`: the daemon that holds unlocked keys. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -14,28 +16,35 @@ pub struct Agent {
     /// Where it listens, unless the service manager hands a socket over, and where it is asked.
     pub socket: PathBuf,
     /// The permission bits of the socket.
+    #[serde(deserialize_with = "bounds::mode")]
     pub socket_mode: u32,
     /// Whom those who ask believe to be the agent, beside root and themselves.
     pub user: String,
     /// What local users may ask for, by name or number, beside what everybody may.
     pub allow: BTreeMap<String, Vec<Operation>>,
     /// How long a user's keys stay when the last lease has ended, or when nobody took one.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub linger: u64,
     /// How long they stay at most after the password was given last, leases or not.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub lifetime: u64,
     /// How many Argon2 runs there may be at a time, 64 MiB each; one for each core when 0.
     pub argon2_runs: usize,
     /// How many logins may wait for one.
     pub argon2_waiting: usize,
     /// How long one may wait.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub wait_timeout: u64,
     /// How many connections there may be.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections: usize,
     /// How many of them may be one local user's, other than root.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections_per_client: usize,
     /// Whether users without keys get them when they log in.
     pub enroll_at_login: bool,
     /// Where metrics can be read; nowhere when empty.
+    #[serde(deserialize_with = "bounds::local")]
     pub metrics: Vec<Address>,
 }
 

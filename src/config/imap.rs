@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use crate::sys::socket::Address;
 
+use super::bounds;
+
 /// `[imap]`: the proxy that mail clients read through. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,7 @@ pub struct Imap {
     /// certificate and they listen at port 993.
     pub listen: Vec<Endpoint>,
     /// The permission bits of a Unix socket in `listen`.
+    #[serde(deserialize_with = "bounds::mode")]
     pub socket_mode: u32,
     /// The certificate chain, in PEM; there is no TLS when empty.
     pub tls_certificate: PathBuf,
@@ -32,28 +35,38 @@ pub struct Imap {
     /// `login_trusted_networks`).
     pub backend_id: bool,
     /// How long the store may take to come up.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub backend_connect_timeout: u64,
     /// How long it may take for an answer, or for the next piece of one.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub backend_timeout: u64,
     /// How many clients may be connected.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections: usize,
     /// How many of them may be one host's or one local user's.
+    #[serde(deserialize_with = "bounds::count")]
     pub connections_per_client: usize,
     /// How long a client may take to log in, and for each piece of a command.
+    #[serde(deserialize_with = "bounds::timeout")]
     pub command_timeout: u64,
     /// How long a client may say nothing once it is logged in (RFC 3501 §5.4: at least 30 minutes).
+    #[serde(deserialize_with = "bounds::timeout")]
     pub idle_timeout: u64,
     /// How often somebody may guess a password on one connection.
+    #[serde(deserialize_with = "bounds::count")]
     pub login_attempts: usize,
     /// Memory for all messages that are being appended or read, in octets.
     pub memory_bytes: u64,
     /// How long a message that is appended, or a client who reads, waits for memory.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub wait_timeout: u64,
     /// Memory for opened summaries and messages of all users, in octets.
     pub cache_bytes: u64,
     /// How long what is in flight may take after SIGTERM.
+    #[serde(deserialize_with = "bounds::seconds")]
     pub stop_timeout: u64,
     /// Where metrics can be read; nowhere when empty.
+    #[serde(deserialize_with = "bounds::local")]
     pub metrics: Vec<Address>,
 }
 

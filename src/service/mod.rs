@@ -31,6 +31,11 @@ pub async fn listen(addresses: &[Address], mode: u32) -> Result<Vec<Listener>, L
     if !inherited.is_empty() {
         return Ok(inherited);
     }
+    if addresses.is_empty() {
+        let what = "`listen` names no address, and the service manager has opened no socket";
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, what);
+        return Err(ListenError { address: "any address".to_owned(), cause });
+    }
     bind(addresses, mode).await
 }
 
@@ -58,6 +63,11 @@ impl ListenError {
     /// What kind of error it is.
     pub fn kind(&self) -> io::ErrorKind {
         self.cause.kind()
+    }
+
+    /// Whether the address is a path.
+    pub fn is_of_unix(&self) -> bool {
+        self.address.starts_with("unix:")
     }
 }
 

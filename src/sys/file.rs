@@ -1,5 +1,5 @@
-//! Files that are read within bounds and never through a link, and writes that happen whole or not
-//! at all: temporary file, fsync, rename or link, fsync of the folder.
+//! Files that are read within bounds, and writes that happen whole or not at all: temporary file, fsync,
+//! rename or link, fsync of the folder.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};

@@ -28,12 +28,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config};
 use crate::log;
 use crate::service::clients::{Clients, Limits};
 use crate::service::memory::Budget;
 use crate::service::{self, Accepting};
-use crate::sys::file;
+use crate::sys::file::{self, FileError};
 use crate::sys::socket::{Listener, Peer, Stream};
 
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
@@ -89,7 +89,9 @@ impl Service {
     /// # Errors
     /// What is missing or of no use; everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), ServiceProblem> {
+        // With the budget that there is, and with the one that the next start would have.
         check_memory(config, &self.budget)?;
+        check(config)?;
         let current = Arc::new(Current::open(config)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
@@ -201,8 +203,12 @@ pub fn server(settings: &config::Lmtp) -> Result<Server, ServiceProblem> {
     let login = if settings.backend_user.is_empty() {
         None
     } else {
-        let read = file::read(&settings.backend_password_file, MAX_PASSWORD_FILE_BYTES);
-        let mut password = read.map_err(ConfigError::from)?;
+        let path = &settings.backend_password_file;
+        if path.as_os_str().is_empty() {
+            return Err(ServiceProblem::Password(None));
+        }
+        let read = file::read(path, MAX_PASSWORD_FILE_BYTES);
+        let mut password = read.map_err(|error| ServiceProblem::Password(Some(error)))?;
         let line_end = password.expose().iter().rev().take_while(|b| matches!(b, b'\r' | b'\n'));
         let length = password.len() - line_end.count();
         password.truncate(length);
@@ -224,6 +230,8 @@ pub fn server(settings: &config::Lmtp) -> Result<Server, ServiceProblem> {
 pub enum ServiceProblem {
     /// The site.
     Site(SiteProblem),
+    /// `[lmtp] backend_password_file` cannot be read, or is not set.
+    Password(Option<FileError>),
     /// `[lmtp] memory_bytes` is too little for the largest message.
     Memory {
         /// How much it needs, in octets.
@@ -237,16 +245,14 @@ impl From<SiteProblem> for ServiceProblem {
     }
 }
 
-impl From<ConfigError> for ServiceProblem {
-    fn from(error: ConfigError) -> Self {
-        Self::Site(error.into())
-    }
-}
-
 impl fmt::Display for ServiceProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Site(problem) => problem.fmt(f),
+            Self::Password(None) => {
+                f.write_str("[lmtp] backend_user is set, and backend_password_file is not")
+            }
+            Self::Password(Some(error)) => write!(f, "[lmtp] backend_password_file: {error}"),
             Self::Memory { needed } => write!(
                 f,
                 "[lmtp] memory_bytes must be at least {needed} for [delivery] max_message_bytes, \

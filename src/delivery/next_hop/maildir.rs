@@ -5,12 +5,15 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::secret;
 use crate::user::User;
 
 use super::{BUFFER_BYTES, Letter, NextHop, Refusal};
+
+/// Longer than the kernel keeps what it has to write.
+const LATELY: Duration = Duration::from_secs(120);
 
 /// Stands for the user's name in the path.
 const USER: &str = "{user}";
@@ -82,15 +85,22 @@ fn write(path: &Path, letter: &Letter<'_>) -> io::Result<()> {
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => {
-            // Its name has to last as well, or the letter in it would not.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-        }
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(cause) => Err(cause),
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let may_not_last = match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => true,
+        // Perhaps just now, by another delivery that has not come further.
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => has_changed_lately(parent)?,
+        Err(cause) => return Err(cause),
+    };
+    // Its name has to last as well, or the letter in it would not.
+    if may_not_last { File::open(parent)?.sync_all() } else { Ok(()) }
+}
+
+/// Whether something was made in a folder that the kernel may not have written yet.
+fn has_changed_lately(folder: &Path) -> io::Result<bool> {
+    let changed = fs::metadata(folder)?.modified()?;
+    Ok(changed.elapsed().map_or(true, |ago| ago < LATELY))
 }
 
 /// Time, chance and host, as the format's inventor has it; `/` and `:` cannot occur in it.

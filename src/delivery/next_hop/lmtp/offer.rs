@@ -76,7 +76,7 @@ impl Offer {
     }
 
     /// Whether it wants a login over this connection.
-    pub(super) fn has_auth(&self) -> bool {
+    pub fn has_auth(&self) -> bool {
         self.extensions & EXT_AUTH != 0
     }
 
