@@ -338,3 +338,21 @@ fn whoever_hangs_up_in_the_middle_has_sent_nothing() {
     hooked.client().deliver("", &[BOB], b"x\r\n");
     assert_eq!(hooked.store.data().len(), 1);
 }
+
+/// What an author writes on top says nothing of who sent it; what an MTA has put there is left alone.
+#[test]
+fn the_senders_path_is_on_top() {
+    let hooked = hooked();
+    let mut client = hooked.client();
+    let path = format!("return-path: <{SENDER}>\r\n");
+    let forged = "Return-Path: <ceo@example.org>\r\n";
+    for (nth, (top, wanted)) in
+        [(forged.to_owned(), format!("Return-Path: <{SENDER}>\r\n{forged}")), (path.clone(), path)]
+            .into_iter()
+            .enumerate()
+    {
+        let text = "Subject: x\r\n\r\ny\r\n";
+        client.deliver(SENDER, &[ALICE], format!("{top}{text}").as_bytes());
+        assert_eq!(hooked.opened(nth, ALICE), format!("{wanted}{text}").as_bytes());
+    }
+}

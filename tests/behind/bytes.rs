@@ -7,12 +7,9 @@ use crate::site::canary::Canaries;
 use crate::site::hook::Hook;
 use crate::site::mta::Mta as _;
 
-/// The `Return-Path` that nightsafe puts on top, unless the message has one there already.
+/// With the `Return-Path` that nightsafe puts on top, whatever other one its author has put there.
 fn with_path(message: &[u8]) -> Vec<u8> {
-    const FIELD: &[u8] = b"return-path:";
-    let has_one = message.get(..FIELD.len()).is_some_and(|top| top.eq_ignore_ascii_case(FIELD));
-    let path = format!("Return-Path: <{SENDER}>\r\n");
-    if has_one { message.to_vec() } else { [path.as_bytes(), message].concat() }
+    [format!("Return-Path: <{SENDER}>\r\n").as_bytes(), message].concat()
 }
 
 /// Every message of `fixtures/mail`: alice gets it by BDAT, as it is; bob by DATA, which needs a line

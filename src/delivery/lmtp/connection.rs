@@ -206,7 +206,6 @@ impl Connection {
             transaction.get_ready();
         }
         let begun = Instant::now();
-        self.input.resize(DATA_BYTES);
         let mut reader = DataReader::default();
         while !reader.has_ended() {
             if self.input.waiting().is_empty() {
@@ -222,6 +221,8 @@ impl Connection {
             });
             let octets = read.unwrap_or_else(|never| match never {});
             self.input.take(octets);
+            // Whoever has sent nothing yet takes no more memory than between messages.
+            self.input.enlarge(DATA_BYTES);
         }
         // What the message left behind is wiped, and the large room given back.
         self.input.resize(COMMAND_BYTES);
@@ -236,7 +237,6 @@ impl Connection {
         if octets > room.saturating_add(MAX_SKIPPED_BYTES) {
             return Err(Reply::too_large().and_close().into());
         }
-        self.input.resize(DATA_BYTES);
         let mut left = octets;
         while left > 0 {
             if self.input.waiting().is_empty() {
@@ -253,6 +253,7 @@ impl Connection {
                 transaction.incoming.push(piece);
             }
             self.input.take(length);
+            self.input.enlarge(DATA_BYTES);
             left -= length as u64;
         }
         self.input.resize(COMMAND_BYTES);

@@ -12,6 +12,8 @@ use super::metrics::Metrics;
 
 /// Room for the first octets when nobody said how many there will be.
 const FIRST_BYTES: u64 = 16 * 1024;
+/// More than is read at once.
+const READ_BYTES: u64 = 16 * 1024;
 /// What a recipient takes beside its address, in octets.
 const RECIPIENT_BYTES: u64 = 512;
 /// Recipients for whom nothing is reserved before the message begins.
@@ -21,7 +23,7 @@ const FEW_RECIPIENTS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Incoming {
     reserved: Reserved,
-    /// Begins with a `Return-Path` of ours, used unless the message has one on top.
+    /// Begins with a `Return-Path` of ours, used unless the message has the same on top.
     octets: SecretBytes,
     own_path: usize,
     received: u64,
@@ -91,8 +93,8 @@ impl Incoming {
             return None;
         }
         // What was announced is taken at once: two that hold a half each and wait for the other would
-        // wait for each other.
-        let announced = self.declared + self.own_path as u64;
+        // wait for each other. So is the end of the data, and what else is read with it at most.
+        let announced = self.declared + self.own_path as u64 + READ_BYTES;
         let room = if announced >= wanted { announced } else { length * 2 };
         Some(room.max(FIRST_BYTES).min(most).max(wanted))
     }
@@ -170,9 +172,12 @@ impl Incoming {
     }
 
     /// The message with its `Return-Path`, which the store must not learn and its owner wants to know.
+    /// What its author put there is no proof of where it came from.
     pub(super) fn with_return_path(&self) -> &[u8] {
         let message = self.as_it_came();
-        if smtp::has_return_path(message) { message } else { self.octets.expose() }
+        let own = self.octets.expose().get(..self.own_path).unwrap_or_default();
+        let first = message.get(..self.own_path).unwrap_or_default();
+        if first.eq_ignore_ascii_case(own) { message } else { self.octets.expose() }
     }
 
     /// Wipes it: nobody needs it in the clear any more.

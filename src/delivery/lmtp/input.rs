@@ -45,6 +45,13 @@ impl Input {
         self.end += octets;
     }
 
+    /// At least so much room.
+    pub(super) fn enlarge(&mut self, room: usize) {
+        if self.bytes.len() < room {
+            self.resize(room);
+        }
+    }
+
     /// Another room; what waits is kept, all else is wiped. Never less room than what waits needs.
     pub(super) fn resize(&mut self, room: usize) {
         let waiting = self.waiting();
