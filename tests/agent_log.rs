@@ -17,10 +17,7 @@ const PASSWORD: &[u8] = b"walnut-marzipan";
 const GUESS: &[u8] = b"hazelnut-nougat";
 
 fn logged(site: &Site, log: &SystemLog) -> Agent {
-    let program = site.command(["agent"]);
-    let mut command = log.command(program.get_program());
-    command.args(program.get_args());
-    Agent::run(&mut command, site)
+    Agent::run(&mut log.of(&site.command(["agent"])), site)
 }
 
 fn wait_for_line(log: &SystemLog, line: &str) {
@@ -74,7 +71,7 @@ fn check_asks_the_agent_and_names_what_is_not_its_own() {
     let said = site.run(["check"]).good().text();
     assert!(said.contains("ok     [agent]: it answers, 0 users unlocked\n"), "{said}");
     site.configure("", &settings(&site, "allow = { nobody-like-this = [\"read\"] }"));
-    site.run(["check"]).fails_somewhere(78, "[agent] allow names nobody-like-this");
+    site.run(["check"]).fails_somewhere(78, "[agent]: allow names nobody-like-this");
     site.configure("", &settings(&site, "user = \"4711\""));
     site.run(["check"]).fails_somewhere(78, "does not belong to 4711, whom the agent runs as");
     agent.stop();
@@ -86,10 +83,8 @@ fn a_login_that_panics_is_one_login() {
     let site = site_with("linger = 100000");
     site.enroll(ALICE, PASSWORD).good();
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["agent"]);
-    let mut command = log.command(program.get_program());
-    command.args(program.get_args()).env("NIGHTSAFE_FAULT", "panic:login");
-    let agent = Agent::run(&mut command, &site);
+    let mut command = log.of(&site.command(["agent"]));
+    let agent = Agent::run(command.env("NIGHTSAFE_FAULT", "panic:login"), &site);
     for _ in 0..5 {
         let reply = agent.ask(&confirmed(ALICE, PASSWORD, false));
         assert_eq!(reply, Reply::Unavailable { reason: "internal error".into() });

@@ -10,9 +10,7 @@ use support::{Ran, Site, finish};
 
 /// Runs the program with the test's own system log.
 fn logged(log: &SystemLog, site: &Site, arguments: &[&str], input: &[u8]) -> Ran {
-    let program = site.command(arguments);
-    let mut command = log.command(program.get_program());
-    finish(command.args(program.get_args()), input)
+    finish(&mut log.of(&site.command(arguments)), input)
 }
 
 #[test]

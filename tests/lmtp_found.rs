@@ -183,9 +183,7 @@ fn a_reload_cannot_outgrow_the_memory() {
     };
     with(1 << 20, 64 << 20);
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    let hook = Hook::run(command.args(program.get_args()));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     let read = |words: &str| {
         wait_for(words, || log.read(), || log.read().contains(words).then_some(()));

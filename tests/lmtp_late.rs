@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use site::process::wait_for;
 use site::system_log::SystemLog;
 use support::Site;
+use support::client::Client;
 use support::hook::{ALICE, ANNA, BEA, BOB, Hook, Hooked, PASSWORD, configure};
 use support::lmtp::{Answer, Gate, Server, say};
 
@@ -20,10 +21,8 @@ const TEXT: &[u8] = b"Subject: walnuts\r\n\r\nThe quinces are ripe.\r\n";
 /// As long as it may take until a change is seen.
 const A_CHANGE: Duration = Duration::from_millis(1100);
 
-/// What is sealed is sealed with the key of now, also for the last of many.
-#[test]
-fn a_key_that_goes_while_the_store_takes_its_time() {
-    let hooked = Hooked::new(Vec::new());
+/// Alice's and Anna's message is at the store for Alice when Anna's keys go.
+fn anna_goes(hooked: &Hooked) -> Client {
     let gate = Gate::default();
     let mut client = hooked.client();
     client.envelope(SENDER, &[ALICE, ANNA]);
@@ -35,7 +34,14 @@ fn a_key_that_goes_while_the_store_takes_its_time() {
     thread::sleep(A_CHANGE);
     gate.open();
     client.expect("250 2.0.0 sealed");
-    client.expect("450 4.2.1 ");
+    client
+}
+
+/// What is sealed is sealed with the key of now, also for the last of many.
+#[test]
+fn a_key_that_goes_while_the_store_takes_its_time() {
+    let hooked = Hooked::new(Vec::new());
+    anna_goes(&hooked).expect("450 4.2.1 ");
     assert_eq!(hooked.store.data().len(), 1);
 }
 
@@ -43,17 +49,7 @@ fn a_key_that_goes_while_the_store_takes_its_time() {
 #[test]
 fn a_recipient_whose_mail_is_not_to_be_sealed_any_more() {
     let hooked = Hooked::with(Server::start(Vec::new()), "unenrolled = \"pass\"", "");
-    let gate = Gate::default();
-    let mut client = hooked.client();
-    client.envelope(SENDER, &[ALICE, ANNA]);
-    hooked.store.set_rules(vec![("end <alice@", Answer::Behind(gate.clone()))]);
-    client.send([b"DATA\r\n", TEXT, b".\r\n"].concat());
-    client.expect("354 ");
-    gate.wait_for(1);
-    hooked.site.run(["remove", ANNA]).good();
-    thread::sleep(A_CHANGE);
-    gate.open();
-    client.expect("250 2.0.0 sealed");
+    let mut client = anna_goes(&hooked);
     client.expect("451 4.3.0 ");
     assert_eq!(client.deliver(SENDER, &[ANNA], TEXT), ["250 2.0.0 passed unsealed"]);
 }
@@ -66,9 +62,7 @@ fn another_store_in_the_midst_of_a_message() {
     let [old, new] = [(), ()].map(|()| Server::start(Vec::new()));
     configure(&site, &old.address, "", "");
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    let hook = Hook::run(command.args(program.get_args()));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     client.envelope(SENDER, &[ALICE]);
     client.ask("DATA", "354 ");
@@ -137,9 +131,7 @@ fn nothing_is_stored_of_what_was_refused() {
     let store = Server::start(vec![("end <bea@", say("552 5.2.2 over quota"))]);
     configure(&site, &store.address, "", "");
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    let hook = Hook::run(command.args(program.get_args()));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     client.deliver(SENDER, &[BOB], TEXT);
     assert!(client.deliver(SENDER, &[BEA], TEXT)[0].starts_with("552 5.2.2 "));

@@ -37,10 +37,7 @@ fn one_line_for_each_recipient() {
     let store = Server::start(rules);
     configure(&site, &store.address, "max_message_bytes = 100000", "");
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    command.args(program.get_args());
-    let mut hook = Hook::run(&mut command);
+    let mut hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     client.ask("MAIL FROM:<carol@elsewhere.test>", "250 ");
     for (recipient, code) in [
@@ -102,7 +99,7 @@ fn one_line_for_each_recipient() {
         wait_for(words, || log.read(), || log.read().contains(words).then_some(()));
     };
     read("lmtp: configuration read again\n");
-    let more = "memory_bytes = 300000000\nrecipients = 7\nmetrics = [\"inet:127.0.0.1:0\"]";
+    let more = "memory_bytes = 400000000\nrecipients = 7\nmetrics = [\"inet:127.0.0.1:0\"]";
     configure(&site, &store.address, "", more);
     hook.signal(Signal::HUP);
     read("lmtp: configuration read again; changed by a restart only: memory_bytes, metrics\n");
@@ -130,9 +127,7 @@ fn nobody_writes_lines_of_his_own() {
         Server::start(vec![("RCPT", say("550-5.1.1 first\r\n550 5.1.1 to=<forged@x.test>"))]);
     configure(&site, &store.address, "", "");
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    let hook = Hook::run(command.args(program.get_args()));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     client.ask("MAIL FROM:<>", "250 ");
     client.ask("RCPT TO:<\"x>, status=sealed, said=<\"@example.org>", "550 ");
@@ -150,9 +145,7 @@ fn a_recipient_for_whom_there_is_no_memory() {
     let more = format!("memory_bytes = {}\nwait_timeout = 1\nrecipients = 5000", 4 * MIB);
     configure(&site, &store.address, &format!("max_message_bytes = {MIB}"), &more);
     let log = SystemLog::start(site.join("log"));
-    let program = site.command(["lmtp"]);
-    let mut command = log.command(program.get_program());
-    let hook = Hook::run(command.args(program.get_args()));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
     let mut client = hook.client();
     client.ask("MAIL FROM:<>", "250 ");
     let detail = "y".repeat(950);

@@ -57,6 +57,13 @@ impl SystemLog {
         Self { folder, collector: Some(collector) }
     }
 
+    /// The same command, but for its environment, with this as its system log.
+    pub fn of(&self, command: &Command) -> Command {
+        let mut logged = self.command(command.get_program());
+        logged.args(command.get_args());
+        logged
+    }
+
     /// A command whose system log this is.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("unshare");
