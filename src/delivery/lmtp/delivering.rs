@@ -86,8 +86,9 @@ impl Delivering {
             .filter(|(_, decision)| decision.passes())
             .map(|(recipient, _)| recipient.clone())
             .collect();
-        if let (true, Some((first, _))) = (passed.is_empty(), self.recipients.front()) {
-            self.way.foresee(first).await;
+        match self.recipients.front() {
+            Some((first, Decision::Seal(..))) if passed.is_empty() => self.way.foresee(first).await,
+            _ => {}
         }
         self.draft();
         let mut outcomes = VecDeque::new();
