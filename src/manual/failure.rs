@@ -23,10 +23,15 @@
 //!   for before anything is handed on; a message cut short would be stored, and the whole one refused as
 //!   its duplicate.
 //! * **The store closes a connection, or restarts.** One that fails before an octet of the letter is on
-//!   its way is replaced by a new one, once; after that the recipient is deferred.
+//!   its way is replaced by a new one, once; after that the recipient is deferred. One that does not even
+//!   greet in time is not asked again for the message's other recipients: all of them are deferred.
+//! * **Keys or policy change while a message is handed over.** Each recipient's key is looked up again
+//!   when the last look was half a second ago. Whose mail is not to be sealed any more is deferred: the
+//!   message is not there in the clear any more.
 //! * **There is no memory.** All messages in hand share one budget. The client is not read from while
 //!   there is none left for its message, and answered 452 when that takes too long.
-//! * **The service is told to stop.** Transactions in hand are finished, other clients are told 421.
+//! * **The service is told to stop.** Transactions in hand are finished, other clients are told 421, and
+//!   so is one that has begun and sends no further command for three seconds.
 //! * **A crash while keys are written.** Records are replaced in one step. At each moment the old or the
 //!   new secret unlocks, and no other slot is touched. A public key appears only when its private record is durable; an
 //!   enrolment that was interrupted before is finished by running it again, a rotation by the next login.
