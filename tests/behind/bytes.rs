@@ -7,9 +7,11 @@ use crate::site::canary::Canaries;
 use crate::site::hook::Hook;
 use crate::site::mta::Mta as _;
 
-/// With the `Return-Path` that nightsafe puts on top, whatever other one its author has put there.
+/// With the `Return-Path` that nightsafe puts on top, unless it is there already. One fixture has it.
 fn with_path(message: &[u8]) -> Vec<u8> {
-    [format!("Return-Path: <{SENDER}>\r\n").as_bytes(), message].concat()
+    let path = format!("Return-Path: <{SENDER}>\r\n");
+    let has_it = message.starts_with(path.as_bytes());
+    if has_it { message.to_vec() } else { [path.as_bytes(), message].concat() }
 }
 
 /// Every message of `fixtures/mail`: alice gets it by BDAT, as it is; bob by DATA, which needs a line
