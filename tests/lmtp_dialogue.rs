@@ -257,6 +257,9 @@ fn what_is_offered_is_what_the_store_offers() {
         let reply = client.ask("LHLO test", "250-nightsafe\r\n");
         let lines: Vec<_> = reply.lines().skip(1).map(|line| &line[4..]).collect();
         assert_eq!(lines, [&own[..], shown].concat(), "of {of_store:?}");
+        let most: u64 = shown[0].strip_prefix("SIZE ").unwrap().parse().unwrap();
+        client.ask(&format!("MAIL FROM:<> SIZE={}", most + 1), "552 5.3.4 ");
+        client.ask(&format!("MAIL FROM:<> SIZE={most}"), "250 ");
     }
 }
 
