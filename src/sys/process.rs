@@ -35,12 +35,14 @@ pub fn allow_files() -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot; then it goes on as it is.
-pub fn begin_again_with(variables: &[(&str, &str)]) -> io::Result<()> {
+pub fn begin_again_with(variables: &[(&str, String)]) -> io::Result<()> {
     if variables.iter().all(|(name, _)| std::env::var_os(name).is_some()) {
         return Ok(());
     }
     let mut again = Command::new(std::env::current_exe()?);
-    again.args(std::env::args_os().skip(1)).envs(variables.iter().copied());
+    again
+        .args(std::env::args_os().skip(1))
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     Err(again.exec())
 }
 
