@@ -69,6 +69,14 @@ pub fn store_away(detail: &str) {
     warn(format_args!("lmtp: no client is greeted: {detail}"));
 }
 
+/// A client was not let in, and how many connections there may be, `in_all` and `per_client`.
+pub fn turned_away(service: &str, client: &dyn Display, in_all: usize, per_client: usize) {
+    warn(format_args!(
+        "{service}: client={client}: turned away: over {per_client} connections of his own or {in_all} \
+         in all ([{service}] connections_per_client, connections); not said again for a minute"
+    ));
+}
+
 /// A service answers requests from now on.
 pub fn started(service: &str, addresses: &str) {
     inform(format_args!("{service}: listening at {addresses}"));

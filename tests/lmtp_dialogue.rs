@@ -340,6 +340,33 @@ fn addresses_beyond_ascii() {
     }
 }
 
+/// A bounce of a message whose header has UTF-8 in it: nobody's address says so.
+#[test]
+fn the_null_sender_with_a_header_beyond_ascii() {
+    let hooked = Hooked::new(vec![offers(&["SMTPUTF8", "PIPELINING"])]);
+    let mut client = hooked.client();
+    for (parameter, wanted) in [
+        ("", &["MAIL FROM:<>"][..]),
+        // The store was asked without it, and told when the message came as it is.
+        (" SMTPUTF8", &["MAIL FROM:<>", "MAIL FROM:<> SMTPUTF8", "MAIL FROM:<>"]),
+    ] {
+        hooked.store.forget();
+        client.ask(&format!("MAIL FROM:<>{parameter}"), "250 ");
+        let recipients = if parameter.is_empty() { &[BOB][..] } else { &[BOB, ALICE] };
+        for recipient in recipients {
+            client.ask(&format!("RCPT TO:<{recipient}>"), "250 ");
+        }
+        client.send("DATA\r\nSubject: Nüsse\r\n\r\n.\r\n");
+        client.expect("354 ");
+        recipients.iter().for_each(|_| drop(client.expect("250 2.0.0 ")));
+        let mut commands = hooked.store.commands();
+        commands.retain(|line| line.starts_with("MAIL"));
+        assert_eq!(commands, wanted);
+    }
+    let path = "Return-Path: <>\r\nSubject: Nüsse\r\n\r\n";
+    assert_eq!(hooked.opened(1, ALICE), path.as_bytes());
+}
+
 #[test]
 fn parameters_and_addresses_that_are_wrong() {
     let hooked = Hooked::new(vec![offers(&["8BITMIME", "SIZE", "SMTPUTF8", "IGNOREQUOTA"])]);

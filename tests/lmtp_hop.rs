@@ -4,8 +4,10 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
+use std::time::Duration;
 
-use support::lmtp::{Answer, Server, say};
+use support::lmtp::{Answer, Gate, Server, say};
 use support::{MESSAGE, Ran, Site, opened};
 
 const PASSWORD: &[u8] = b"pw";
@@ -29,6 +31,27 @@ fn unstuffed(data: &[u8]) -> Vec<u8> {
     let data = data.strip_suffix(b".\r\n").unwrap();
     let lines = data.split_inclusive(|byte| *byte == b'\n');
     lines.flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
+}
+
+/// Whoever gets keys while the store takes its time gets nothing in the clear any more.
+#[test]
+fn a_recipient_who_is_enrolled_before_the_first_octet_goes() {
+    let site = site();
+    let gate = Gate::default();
+    let server = Server::start(vec![("DATA", Answer::Behind(gate.clone()))]);
+    let ran = thread::scope(|scope| {
+        let delivering = scope.spawn(|| deliver(&site, &server, "dora@example.org"));
+        gate.wait_for(1);
+        site.enroll("dora@example.org", PASSWORD).good();
+        // What was decided just now holds for half a second.
+        thread::sleep(Duration::from_millis(600));
+        gate.open();
+        delivering.join().unwrap()
+    });
+    assert_eq!(ran.status, Some(75), "{}", ran.text());
+    assert_eq!(server.data().len(), 0, "{:#?}", server.commands());
+    deliver(&site, &server, "dora@example.org").good();
+    assert!(!String::from_utf8_lossy(&server.data()[0]).contains("walnut"));
 }
 
 #[test]

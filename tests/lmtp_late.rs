@@ -4,10 +4,12 @@
 mod site;
 mod support;
 
+use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use site::process::wait_for;
 use site::system_log::SystemLog;
 use support::Site;
@@ -54,6 +56,75 @@ fn a_recipient_whose_mail_is_not_to_be_sealed_any_more() {
     assert_eq!(client.deliver(SENDER, &[ANNA], TEXT), ["250 2.0.0 passed unsealed"]);
 }
 
+/// Whoever gets keys while the store takes its time gets nothing in the clear any more.
+#[test]
+fn a_recipient_who_is_enrolled_before_the_first_octet_goes() {
+    const DORA: &str = "dora@example.org";
+    let gate = Gate::default();
+    let rules = vec![("DATA", Answer::Behind(gate.clone()))];
+    let hooked = Hooked::with(Server::start(rules), "unenrolled = \"pass\"", "");
+    let mut client = hooked.client();
+    client.envelope(SENDER, &[BOB, DORA]);
+    client.send([b"DATA\r\n", TEXT, b".\r\n"].concat());
+    client.expect("354 ");
+    gate.wait_for(1);
+    hooked.site.enroll(DORA, PASSWORD).good();
+    thread::sleep(A_CHANGE);
+    gate.open();
+    client.expect("451 4.3.0 ");
+    client.expect("451 4.3.0 ");
+    assert_eq!(hooked.store.data().len(), 0, "{:#?}", hooked.store.commands());
+    hooked.store.set_rules(Vec::new());
+    let replies = client.deliver(SENDER, &[BOB, DORA], TEXT);
+    assert_eq!(replies[0], "250 2.0.0 passed unsealed");
+    assert!(replies[1].starts_with("250 2.0.0 sealed"), "{replies:?}");
+}
+
+/// A process that ends with the test.
+struct Ends(Pid);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+/// A disk that does not answer holds up those who are looked for on it, however many they are.
+#[test]
+fn a_key_whose_disk_hangs() {
+    let site = Site::new();
+    for user in [ALICE, ANNA] {
+        site.enroll(user, PASSWORD).good();
+    }
+    let store = Server::start(Vec::new());
+    configure(&site, &store.address, "", "");
+    let program = site.command(["lmtp"]);
+    let mut strace = Command::new("strace");
+    // Far longer than all that follows takes.
+    let hang = "inject=openat,openat2,newfstatat,statx:delay_enter=600s";
+    strace.args(["-f", "-qq", "-e", "signal=none", "-o", "/dev/null", "-P", ANNA, "-e", hang]);
+    strace.arg(program.get_program()).args(program.get_args());
+    let hook = Hook::run(&mut strace);
+    // The program outlives whoever traces it.
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", hook.pid())).unwrap();
+    let _program = Ends(Pid::from_raw(children.trim().parse().unwrap()).unwrap());
+    let mut held: Vec<Client> = (0..8).map(|_| hook.client()).collect();
+    for client in &mut held {
+        client.ask("MAIL FROM:<>", "250 ");
+        client.send(format!("RCPT TO:<{ANNA}>\r\n"));
+    }
+    let mut client = hook.client();
+    for _ in 0..3 {
+        let replies = client.deliver(SENDER, &[ALICE], TEXT);
+        assert!(replies[0].starts_with("250 2.0.0 sealed"), "{replies:?}");
+        // Its key is not at hand any more.
+        thread::sleep(A_CHANGE);
+    }
+    for client in &mut held {
+        client.silent();
+    }
+}
+
 /// What is decided by the new configuration goes to the store of the new configuration.
 #[test]
 fn another_store_in_the_midst_of_a_message() {
@@ -98,6 +169,26 @@ fn a_store_that_stands_still() {
     hooked.store.set_rules(Vec::new());
     let replies = client.deliver(SENDER, &[ALICE, BOB], TEXT);
     assert!(replies.iter().all(|reply| reply.starts_with("250 2.0.0 ")), "{replies:?}");
+}
+
+/// Those whom it accepted before may get the message all the same.
+#[test]
+fn a_store_that_stands_still_for_a_while() {
+    let more = "backend_reply_timeout = 1\nbackend_connect_timeout = 1";
+    let hooked = Hooked::with(Server::start(Vec::new()), "", more);
+    let gate = Gate::default();
+    let mut client = hooked.client();
+    client.envelope(SENDER, &[ALICE]);
+    let behind = |step| (step, Answer::Behind(gate.clone()));
+    hooked.store.set_rules(vec![behind("RCPT"), behind("greeting")]);
+    for recipient in [ANNA, BOB, BEA] {
+        client.ask(&format!("RCPT TO:<{recipient}>"), "451 4.4.2 ");
+    }
+    gate.open();
+    hooked.store.set_rules(Vec::new());
+    client.send([b"DATA\r\n", TEXT, b".\r\n"].concat());
+    client.expect("354 ");
+    client.expect("250 2.0.0 sealed");
 }
 
 /// Whatever the store says to a message, its connection does for the next one.

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use site::process::wait_for;
 use site::system_log::SystemLog;
 use support::Site;
+use support::client::Client;
 use support::hook::{ALICE, BEA, BOB, Hook, PASSWORD, configure};
 use support::lmtp::{Server, say};
 
@@ -117,6 +118,28 @@ fn one_line_for_each_recipient() {
     // Nothing of a sender, a subject, a message.
     for word in ["carol", "elsewhere", "walnut", "harvest", "quince", "Subject"] {
         assert!(!all.contains(word), "{word:?} is in\n{all}");
+    }
+}
+
+/// One line for all that come within a minute: who keeps coming does not fill the log.
+#[test]
+fn clients_who_are_turned_away() {
+    let site = Site::new();
+    let store = Server::start(Vec::new());
+    configure(&site, &store.address, "", "connections_per_client = 1");
+    let log = SystemLog::start(site.join("log"));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
+    let mut client = hook.client();
+    for _ in 0..3 {
+        Client::unix(&hook.unix()).expect("421 4.3.2 ");
+    }
+    client.ask("NOOP", "250 ");
+    let uid = rustix::process::getuid().as_raw();
+    let log = log.read();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("turned away")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for words in [&format!("lmtp: client=uid:{uid}: "), "[lmtp] connections_per_client"] {
+        assert!(lines[0].contains(words), "{words:?} is not in {}", lines[0]);
     }
 }
 

@@ -15,6 +15,7 @@ pub mod site;
 mod smtp;
 
 use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 use crate::fault;
 use crate::keys::directory::PublicDirectory;
@@ -26,6 +27,9 @@ use crate::user::{Canonical, User};
 use next_hop::{Letter, NextHop};
 use outcome::Outcome;
 use policy::{Policy, Treatment, Unenrolled};
+
+/// How old a decision may be when it is carried out.
+const DECISION_LIFETIME: Duration = Duration::from_millis(500);
 
 /// The SMTP envelope (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +105,7 @@ impl Delivery<'_> {
         hop: &mut dyn NextHop,
         now: u64,
     ) -> Vec<Outcome> {
+        let decided = Instant::now();
         let recipients = envelope.recipients.iter();
         let decisions: Vec<Decision> = recipients.map(|address| self.decide(address)).collect();
         let last = decisions.iter().rposition(Decision::seals);
@@ -139,7 +144,8 @@ impl Delivery<'_> {
                 (Some(Err(outcome)), _) => outcome,
                 (None, Some(message)) => {
                     let (sender, message) = (envelope.sender.as_str(), message.expose());
-                    let letter = Letter::Plain { sender, utf8: false, message };
+                    let still = || !is_outdated(decided) || self.decide(address).passes();
+                    let letter = Letter::Plain { sender, utf8: false, message, still: &still };
                     match hop.hand_on(address, user.as_ref(), &letter) {
                         Ok(()) => Outcome::passed(),
                         Err(refusal) => Outcome::from_next_hop(refusal.without(sender)),
@@ -229,6 +235,11 @@ impl Delivery<'_> {
         let sealed = draft.seal_with(user, keys, self.site, self.fixed);
         sealed.map_err(|error| not_sealed(user, &error))
     }
+}
+
+/// Whether a decision of that time is too old to be carried out.
+fn is_outdated(decided: Instant) -> bool {
+    decided.elapsed() > DECISION_LIFETIME
 }
 
 fn not_sealed(user: &User, error: &SealError) -> Outcome {

@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::log;
 use crate::sys::socket::Peer;
 
 use super::memory::Share;
+
+/// How long it is no news that clients are not let in.
+const KNOWN: Duration = Duration::from_secs(60);
 
 /// Who is connected.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub struct Clients {
 struct Open {
     connections: usize,
     clients: HashMap<Peer, (usize, Share)>,
+    /// When it was news that one was not let in.
+    told: Option<Instant>,
 }
 
 /// How many there may be.
@@ -64,6 +71,17 @@ impl Clients {
         };
         open.connections += 1;
         Some(Admission { clients: Arc::clone(self), peer: peer.clone(), share })
+    }
+
+    /// Logs that `peer` was not let in, unless the log has a line of that already.
+    pub fn log_turned_away(&self, service: &str, peer: &Peer, limits: Limits) {
+        let now = Instant::now();
+        let mut open = self.open();
+        if open.told.is_none_or(|told| now.duration_since(told) >= KNOWN) {
+            open.told = Some(now);
+            drop(open);
+            log::turned_away(service, peer, limits.in_all, limits.per_client);
+        }
     }
 
     /// How many connections there are.

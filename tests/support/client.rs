@@ -1,6 +1,6 @@
 //! A client of `nightsafe lmtp` that says what it is told and reads whole replies.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -87,7 +87,7 @@ impl Client {
                     assert_eq!(start, 0, "half a reply: {}", String::from_utf8_lossy(&reply));
                     return None;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
                 read => drop(read.unwrap()),
             }
             let line = &reply[start..];
@@ -126,6 +126,20 @@ impl Client {
     #[track_caller]
     pub fn closed(&mut self) {
         assert_eq!(self.try_reply(), None);
+    }
+
+    /// Nothing was said so far that was not read.
+    #[track_caller]
+    pub fn silent(&mut self) {
+        let patience = |stream: &Stream, patience| match stream {
+            Stream::Inet(stream) => stream.set_read_timeout(Some(patience)).unwrap(),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(patience)).unwrap(),
+        };
+        patience(self.stream.get_ref(), Duration::from_millis(1));
+        let said = self.stream.fill_buf().map(String::from_utf8_lossy);
+        let nothing = said.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        assert!(nothing, "{said:?}");
+        patience(self.stream.get_ref(), PATIENCE);
     }
 
     /// Everything up to the end of the connection, in replies.

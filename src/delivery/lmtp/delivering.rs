@@ -95,7 +95,8 @@ impl Delivering {
         if !passed.is_empty() {
             let message = self.incoming.as_it_came();
             let Sender { path: sender, utf8 } = &self.sender;
-            let letter = Letter::Plain { sender, utf8: *utf8, message };
+            let still = self.way.still_passes(&passed);
+            let letter = Letter::Plain { sender, utf8: *utf8, message, still: &still };
             let handed = self.way.hand_over(&passed, &letter).await;
             // The store has one for all of them.
             let mut octets = handed.octets;

@@ -26,6 +26,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config};
@@ -36,6 +37,7 @@ use crate::service::{self, Accepting};
 use crate::sys::file::{self, FileError};
 use crate::sys::socket::{Listener, Peer, Stream};
 
+use super::Decision;
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
 use super::site::{Site, SiteProblem};
 use command::MAX_LINE_BYTES;
@@ -138,6 +140,7 @@ impl Service {
         };
         let Some(admission) = self.clients.admit(&peer, limits, || self.budget.share()) else {
             self.metrics.refused_connections.inc();
+            self.clients.log_turned_away("lmtp", &peer, limits);
             connection::turn_away(&stream);
             return None;
         };
@@ -174,6 +177,17 @@ impl Current {
             max_message_bytes: config.delivery.max_message_bytes,
             settings,
         })
+    }
+
+    /// What is to be done for a recipient.
+    fn decide(&self, address: &str) -> Decision {
+        let delivery = self.site.delivery();
+        if delivery.has_at_hand(address) {
+            delivery.decide(address)
+        } else {
+            // A disk that does not answer holds up this transaction and no other one.
+            block_in_place(|| delivery.decide(address))
+        }
     }
 }
 

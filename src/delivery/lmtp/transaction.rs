@@ -102,6 +102,7 @@ impl Transaction {
     /// The message has arrived: what follows is its way to each recipient, as it is decided `now`, when
     /// somebody may have been enrolled who was not when the store was asked.
     pub(super) async fn deliver(mut self, now: Arc<Current>) -> Delivering {
+        self.way.is_tried_again();
         if self.way.is_outdated() {
             self.way.change_to(now).await;
             let delivery = self.way.current().site.delivery();

@@ -2,22 +2,17 @@
 //! and to each letter, and the report of what became of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::task::block_in_place;
-
-use crate::delivery::Decision;
 use crate::delivery::next_hop::lmtp::{HandOver, Lease, Problem, Recipient};
 use crate::delivery::next_hop::{Letter, Refusal};
 use crate::delivery::outcome::Outcome;
+use crate::delivery::{self, Decision};
 use crate::log;
 use crate::user::User;
 
 use super::Current;
 use super::metrics::{Metrics, Step};
-
-/// How old a decision may be when it is carried out.
-const DECISION_LIFETIME: Duration = Duration::from_millis(500);
 
 /// From MAIL to the answer for the last recipient.
 pub(super) struct Way {
@@ -55,23 +50,35 @@ impl Way {
 
     /// What is to be done for a recipient.
     pub(super) fn decide(&self, address: &str) -> Decision {
-        let delivery = self.current.site.delivery();
-        if delivery.has_at_hand(address) {
-            delivery.decide(address)
-        } else {
-            // A disk that does not answer holds up this transaction and no other one.
-            block_in_place(|| delivery.decide(address))
-        }
+        self.current.decide(address)
     }
 
     /// Whether what was decided is too old to be carried out.
     pub(super) fn is_outdated(&self) -> bool {
-        self.decided.elapsed() > DECISION_LIFETIME
+        delivery::is_outdated(self.decided)
+    }
+
+    /// Says, when it is asked, whether mail for all of `recipients` still passes as it came.
+    pub(super) fn still_passes<'a>(
+        &self,
+        recipients: &'a [Recipient],
+    ) -> impl Fn() -> bool + Sync + use<'a> {
+        let (current, decided) = (Arc::clone(&self.current), self.decided);
+        move || {
+            let mut recipients = recipients.iter();
+            !delivery::is_outdated(decided)
+                || recipients.all(|recipient| current.decide(&recipient.address).passes())
+        }
     }
 
     /// Everything was decided again.
     pub(super) fn was_decided(&mut self) {
         self.decided = Instant::now();
+    }
+
+    /// What the store did not answer to the recipients says nothing of the message: it is tried again.
+    pub(super) fn is_tried_again(&mut self) {
+        self.standstill = None;
     }
 
     /// Asks the store about a recipient, over another connection if this one is of no use any more.

@@ -132,8 +132,12 @@ fn refusal(program: &str, status: ExitStatus, said: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    const LETTER: Letter<'_> =
-        Letter::Plain { sender: "bob@x.org", utf8: false, message: b"Subject: x\r\n\r\ny\r\n" };
+    const LETTER: Letter<'_> = Letter::Plain {
+        sender: "bob@x.org",
+        utf8: false,
+        message: b"Subject: x\r\n\r\ny\r\n",
+        still: &|| true,
+    };
 
     fn hand_on(words: &[&str]) -> Result<(), Refusal> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
@@ -177,7 +181,8 @@ mod tests {
         let test = &format!("cat >/dev/null; test \"$1\" = \"$({wanted})\"");
         let filled = "{user}={recipient}={sender}={x}";
         assert_eq!(hand_on(&["sh", "-c", test, "sh", filled]), Ok(()));
-        let hostile = Letter::Plain { sender: "-oQ/tmp", utf8: false, message: b"" };
+        let hostile =
+            Letter::Plain { sender: "-oQ/tmp", utf8: false, message: b"", still: &|| true };
         let words = ["true".to_owned(), "{sender}".to_owned()];
         assert!(Command::new(&words).hand_on("a@x", None, &hostile).unwrap_err().for_good);
     }

@@ -41,6 +41,9 @@ pub enum Letter<'a> {
         utf8: bool,
         /// The message.
         message: &'a [u8],
+        /// Whether policy still says so: what a next hop that takes its time asks last, before the
+        /// first octet goes.
+        still: &'a (dyn Fn() -> bool + Sync),
     },
 }
 
@@ -66,6 +69,14 @@ impl Letter<'_> {
     /// Whether the store must be told that its header may have UTF-8 in it.
     pub fn is_utf8(&self) -> bool {
         matches!(self, Self::Plain { utf8: true, .. })
+    }
+
+    /// Whether it may still go as it is.
+    pub fn is_current(&self) -> bool {
+        match self {
+            Self::Sealed(_) => true,
+            Self::Plain { still, .. } => still(),
+        }
     }
 
     /// Its size in octets with CRLF line ends, where that is known before it is written.
@@ -151,7 +162,8 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_message() {
-        let letter = Letter::Plain { sender: "bob@x.org", utf8: false, message: b"secret" };
+        let letter =
+            Letter::Plain { sender: "bob@x.org", utf8: false, message: b"secret", still: &|| true };
         assert_eq!(format!("{letter:?}"), "Plain(6 octets)");
     }
 }

@@ -168,6 +168,7 @@ impl Service {
         };
         let Some(admission) = self.clients.admit(&peer, limits, || self.budget.share()) else {
             self.metrics.refused_connections.inc();
+            self.clients.log_turned_away("imap", &peer, limits);
             if !is_tls {
                 connection::turn_away(&stream);
             }

@@ -199,6 +199,13 @@ impl Session {
         match self.wire.expect(Step::Data, 3, false).await {
             // A server that has nobody to deliver to and wants the data all the same.
             Ok(()) if accepted == 0 => self.wire.give_up(),
+            Ok(()) if !letter.is_current() => {
+                self.wire.give_up();
+                let why = "who gets it as it came has changed meanwhile";
+                for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                    *answer = Err(Refusal::for_now("4.3.0", why));
+                }
+            }
             Ok(()) => octets = self.data(&mut answers, accepted, letter).await,
             Err(problem) if problem.is_of_the_connection() => return Err(problem),
             Err(problem) => {
