@@ -27,7 +27,9 @@
 //!   greet in time is not asked again for the message's other recipients: all of them are deferred.
 //! * **Keys or policy change while a message is handed over.** Each recipient's key is looked up again
 //!   when the last look was half a second ago. Whose mail is not to be sealed any more is deferred: the
-//!   message is not there in the clear any more.
+//!   message is not there in the clear any more. What is passed as it came is decided once more when the
+//!   store says that it wants the data; whoever has keys by then gets nothing in the clear, and all who
+//!   share that hand-over are deferred.
 //! * **There is no memory.** All messages in hand share one budget. The client is not read from while
 //!   there is none left for its message, and answered 452 when that takes too long.
 //! * **The service is told to stop.** Transactions in hand are finished, other clients are told 421, and
