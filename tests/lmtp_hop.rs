@@ -156,8 +156,16 @@ fn whatever_is_not_known_is_deferred() {
     let site = site();
     for step in ["greeting", "LHLO", "MAIL", "RCPT", "DATA", "end"] {
         answers(&site, step, Answer::Drop, 75, "4.4.2 ");
-        for garbage in [&b"hello\r\n"[..], b"\xff\xfe\r\n", b"\r\n", b"999 what\r\n", b"-50 x\r\n"]
-        {
+        for garbage in [
+            &b"hello\r\n"[..],
+            b"\xff\xfe\r\n",
+            b"\r\n",
+            b"999 what\r\n",
+            b"-50 x\r\n",
+            b"2500 x\r\n",
+            b"250x\r\n",
+            b"250-x\r\n550 y\r\n",
+        ] {
             answers(&site, step, Answer::Say(garbage.to_vec()), 75, "4.");
         }
         let lines = b"250-and so on\r\n".repeat(10_000);

@@ -54,12 +54,16 @@ impl Offer {
         let mut offer = Self::default();
         if let Ok(offered) = EhloResponse::parse(&mut reply.iter()) {
             offer.extensions = offered.capabilities & !IGNORE_QUOTA;
-            offer.max_octets = offered.size as u64;
         }
-        // The parser knows the registered ones only.
-        let words = reply.split(|octet| *octet == b'\n').filter_map(|line| line.get(4..));
-        if words.map(<[u8]>::trim_ascii).any(|word| word.eq_ignore_ascii_case(b"IGNOREQUOTA")) {
-            offer.extensions |= IGNORE_QUOTA;
+        // The parser knows the registered ones only, and no size beyond its own.
+        for line in reply.split(|octet| *octet == b'\n').filter_map(|line| line.get(4..)) {
+            let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            let Some(name) = words.next() else { continue };
+            if name.eq_ignore_ascii_case(b"IGNOREQUOTA") {
+                offer.extensions |= IGNORE_QUOTA;
+            } else if name.eq_ignore_ascii_case(b"SIZE") {
+                offer.max_octets = words.next().map_or(0, octets);
+            }
         }
         offer
     }
@@ -87,6 +91,14 @@ impl Offer {
     }
 }
 
+/// A size; 0 for what is none. One beyond what can be counted limits nobody.
+fn octets(word: &[u8]) -> u64 {
+    if !word.iter().all(u8::is_ascii_digit) {
+        return 0;
+    }
+    std::str::from_utf8(word).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +115,12 @@ mod tests {
             b"250-mail\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250 PIPELINING\r\n";
         let offer = Offer::parse(dovecot);
         assert!(offer.has(Chunking) && !offer.has(Size) && !offer.has(IgnoreQuota));
-        assert_eq!(Offer::parse(b"250-x\r\n250 SIZE 1000\r\n").max_octets, 1000);
+        for (size, octets) in
+            [("1000", 1000), ("", 0), (" x", 0), ("99999999999999999999999", u64::MAX)]
+        {
+            let offer = Offer::parse(format!("250-x\r\n250 SIZE {size}\r\n").as_bytes());
+            assert_eq!((offer.has(Size), offer.max_octets), (true, octets), "{size}");
+        }
         assert_eq!(Offer::parse(b"250 x\r\n"), Offer::default());
     }
 }

@@ -157,11 +157,20 @@ fn is_about_the_size(enhanced: [u8; 3]) -> bool {
 /// reason to doubt it.
 pub(super) fn parse(step: Step, text: &[u8]) -> Result<Response<String>, Problem> {
     let code = text.get(..3).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
-    let code: u16 = code
-        .filter(|code| (200..600).contains(code))
-        .ok_or_else(|| Problem::io(step, io::ErrorKind::InvalidData, "a reply that is none"))?;
+    let code: u16 = code.filter(|code| (200..600).contains(code)).ok_or_else(|| none(step))?;
     let reply = ResponseReceiver::default().parse(&mut text.iter());
     Ok(reply.unwrap_or_else(|_| Response { code, esc: [0; 3], message: String::new() }))
+}
+
+/// Whether a line can be one of a reply: three digits, and then their end.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    let (code, rest) = line.split_at_checked(3).unwrap_or((line, &[]));
+    code.iter().all(u8::is_ascii_digit) && matches!(rest.first(), Some(b' ' | b'-' | b'\r' | b'\n'))
+}
+
+/// What the server said is no reply.
+pub(super) fn none(step: Step) -> Problem {
+    Problem::io(step, io::ErrorKind::InvalidData, "a reply that is none")
 }
 
 #[cfg(test)]

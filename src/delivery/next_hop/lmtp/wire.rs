@@ -154,6 +154,10 @@ impl Wire {
             if !line.ends_with(b"\n") {
                 return Err(Problem::io(step, io::ErrorKind::UnexpectedEof, "connection closed"));
             }
+            if !reply::is_line(line) || line.get(..3) != text.get(..3) {
+                // One that says two things says neither.
+                return Err(reply::none(step));
+            }
             if line.get(3) != Some(&b'-') {
                 return Ok(text);
             }
