@@ -89,7 +89,7 @@ impl Drop for Ends {
     }
 }
 
-/// A disk that does not answer holds up those who are looked for on it, however many they are.
+/// A disk that does not answer holds up those who are looked for on it, even more than tokio has threads for by default.
 #[test]
 fn a_key_whose_disk_hangs() {
     let site = Site::new();
@@ -97,7 +97,8 @@ fn a_key_whose_disk_hangs() {
         site.enroll(user, PASSWORD).good();
     }
     let store = Server::start(Vec::new());
-    configure(&site, &store.address, "", "");
+    let more = "connections = 2000\nconnections_per_client = 2000";
+    configure(&site, &store.address, "", more);
     let program = site.command(["lmtp"]);
     let mut strace = Command::new("strace");
     // Far longer than all that follows takes.
@@ -108,7 +109,7 @@ fn a_key_whose_disk_hangs() {
     // The program outlives whoever traces it.
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", hook.pid())).unwrap();
     let _program = Ends(Pid::from_raw(children.trim().parse().unwrap()).unwrap());
-    let mut held: Vec<Client> = (0..8).map(|_| hook.client()).collect();
+    let mut held: Vec<Client> = (0..560).map(|_| hook.client()).collect();
     for client in &mut held {
         client.ask("MAIL FROM:<>", "250 ");
         client.send(format!("RCPT TO:<{ANNA}>\r\n"));

@@ -35,6 +35,9 @@ fn allocator() -> [(&'static str, String); 3] {
     ]
 }
 
+/// Threads beside those that clients may take, such as for a reload that lets more of them in.
+const SPARE_THREADS: usize = 512;
+
 /// A service that runs in the foreground.
 pub(super) trait Daemon: Send + Sync + Sized + 'static {
     /// Its name on the command line and in the log.
@@ -59,6 +62,9 @@ pub(super) trait Daemon: Send + Sync + Sized + 'static {
     /// Where it listens.
     fn listen(config: &Config) -> Vec<Address>;
 
+    /// How many clients there may be.
+    fn connections(config: &Config) -> usize;
+
     /// The permission bits of its Unix sockets, and where its metrics can be read.
     fn sockets(config: &Config) -> (u32, &[Address]);
 
@@ -79,7 +85,10 @@ pub(super) fn run<D: Daemon>(path: Option<&Path>) -> Result<ExitCode, Failure> {
     // Each client and each connection to the store has a socket.
     process::allow_files()
         .map_err(|cause| Failure::temporary(format!("cannot raise the limit of files: {cause}")))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // A client who has to wait for a disk takes a thread, and one is left for all others.
+    let threads = D::connections(&config).saturating_add(SPARE_THREADS);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(threads).build();
     let runtime = runtime.map_err(|cause| cannot_start(&cause))?;
     runtime.block_on(serve::<D>(path, &config))?;
     // A thread that still waits for a peer must not keep the process.

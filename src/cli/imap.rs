@@ -34,6 +34,10 @@ impl Daemon for Service {
         config.imap.listen.iter().map(|endpoint| endpoint.address.clone()).collect()
     }
 
+    fn connections(config: &Config) -> usize {
+        config.imap.connections
+    }
+
     fn sockets(config: &Config) -> (u32, &[Address]) {
         (config.imap.socket_mode, &config.imap.metrics)
     }

@@ -34,6 +34,10 @@ impl Daemon for Service {
         config.lmtp.listen.clone()
     }
 
+    fn connections(config: &Config) -> usize {
+        config.lmtp.connections
+    }
+
     fn sockets(config: &Config) -> (u32, &[Address]) {
         (config.lmtp.socket_mode, &config.lmtp.metrics)
     }
