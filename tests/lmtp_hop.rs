@@ -172,6 +172,10 @@ fn whatever_is_not_known_is_deferred() {
         answers(&site, step, Answer::Say(lines), 75, "4.");
         answers(&site, step, Answer::Say(vec![b'2'; 100_000]), 75, "4.");
     }
+    // What it says before it has the message is no answer to it.
+    let rules = vec![("DATA", say("354 go on\r\n250 2.0.0 done")), ("end", Answer::Drop)];
+    let ran = deliver(&site, &Server::start(rules), "alice@example.org");
+    assert_eq!(ran.status, Some(75), "{}", ran.text());
     let slow = Answer::Slowly(b"250-taken\r\n250 2.1.5 slowly\r\n".to_vec());
     answers(&site, "end", slow, 0, "2.0.0 ");
 }
@@ -255,7 +259,7 @@ fn check_says_what_the_store_offers() {
     set(0o640);
     assert!(site.run(["check"]).text().contains("in the clear"));
     site.configure("", &(small.to_owned() + &lmtp(&server.address) + &login));
-    assert!(site.run(["check"]).good().text().contains("SIZE, and no login, so that backend_user"));
+    assert!(site.run(["check"]).good().text().contains("SIZE, and no login by PLAIN, so that"));
     let everywhere = "\nlisten = [\"inet:0.0.0.0:24\"]\n";
     site.configure("", &(small.to_owned() + &lmtp(&server.address) + everywhere));
     let said = site.run(["check"]).good().text();

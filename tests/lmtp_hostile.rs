@@ -108,6 +108,34 @@ fn chunks_that_lie() {
     others_are_served(&hooked);
 }
 
+/// Whoever does not read keeps no connection to the store, neither before the data nor between answers.
+#[test]
+fn clients_who_read_nothing() {
+    let store = Server::start(Vec::new());
+    let hooked = Hooked::with(store, "", "backend_connections = 1\nrecipients = 5000");
+    let mut before = hooked.client();
+    before.envelope("", &[ALICE]);
+    before.stuff("NOOP");
+    others_are_served(&hooked);
+    let mut between = hooked.client();
+    between.ask("MAIL FROM:<>", "250 ");
+    for number in 0..3000 {
+        between.ask(&format!("RCPT TO:<alice+{number}@example.org>"), "250 ");
+    }
+    between.send([b"DATA\r\n", TEXT, b".\r\n"].concat());
+    // Where it cannot be told any more what became of the message.
+    let mut answered = hooked.store.data().len();
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let now = hooked.store.data().len();
+        if now == answered {
+            break;
+        }
+        answered = now;
+    }
+    others_are_served(&hooked);
+}
+
 #[test]
 fn garbage_behind_a_message() {
     let hooked = Hooked::new(Vec::new());

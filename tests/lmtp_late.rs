@@ -80,6 +80,29 @@ fn a_recipient_who_is_enrolled_before_the_first_octet_goes() {
     assert!(replies[1].starts_with("250 2.0.0 sealed"), "{replies:?}");
 }
 
+/// Neither does whoever is taken out of the list of those whose mail is passed.
+#[test]
+fn a_policy_that_changes_before_the_first_octet_goes() {
+    let site = Site::new();
+    let gate = Gate::default();
+    let store = Server::start(vec![("DATA", Answer::Behind(gate.clone()))]);
+    configure(&site, &store.address, "unenrolled = \"pass\"", "");
+    let log = SystemLog::start(site.join("log"));
+    let hook = Hook::run(&mut log.of(&site.command(["lmtp"])));
+    let mut client = hook.client();
+    client.envelope(SENDER, &[ANNA]);
+    client.send([b"DATA\r\n", TEXT, b".\r\n"].concat());
+    client.expect("354 ");
+    gate.wait_for(1);
+    configure(&site, &store.address, "unenrolled = \"defer\"", "");
+    hook.signal(Signal::HUP);
+    let words = "lmtp: configuration read again\n";
+    wait_for(words, || log.read(), || log.read().contains(words).then_some(()));
+    gate.open();
+    client.expect("451 4.3.0 ");
+    assert_eq!(store.data().len(), 0, "{:#?}", store.commands());
+}
+
 /// A process that ends with the test.
 struct Ends(Pid);
 

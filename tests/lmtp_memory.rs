@@ -123,6 +123,25 @@ fn twenty_large_messages_at_once() {
     assert!(last.len() > size / 2);
 }
 
+/// A chunk says how much comes: those who send one at the same time wait, and none has to come again.
+#[test]
+fn large_chunks_at_once() {
+    let size = 8 * MIB;
+    let delivery = format!("max_message_bytes = {size}");
+    let more = format!("memory_bytes = {}\nwait_timeout = 60", 48 * MIB);
+    let hooked = Hooked::with(Server::start(Vec::new()), &delivery, &more);
+    let (address, text) = (hooked.hook.inet(), message(size, 1));
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let text = &text;
+            scope.spawn(move || {
+                let mut client = Client::inet_from(&format!("127.0.2.{number}"), address).greeted();
+                assert_eq!(until_taken(&mut client, "", &[ALICE], text, true), 0);
+            });
+        }
+    });
+}
+
 /// A budget that is just enough for the largest message takes it, whatever was said of its size.
 #[test]
 fn the_least_budget_does() {

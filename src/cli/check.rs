@@ -249,7 +249,7 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
             let names = offer.names().join(", ");
             let names = if names.is_empty() { "no extension".to_owned() } else { names };
             let login = match &server.login {
-                Some(_) if !offer.has_auth() => ", and no login, so that backend_user does not matter",
+                Some(_) if !offer.has_plain() => ", and no login by PLAIN, so that backend_user does not matter",
                 _ => "",
             };
             Ok(format!("{backend} offers {names}{login}"))

@@ -28,7 +28,7 @@
 //! * **Keys or policy change while a message is handed over.** Each recipient's key is looked up again
 //!   when the last look was half a second ago. Whose mail is not to be sealed any more is deferred: the
 //!   message is not there in the clear any more. What is passed as it came is decided once more when the
-//!   store says that it wants the data; whoever has keys by then gets nothing in the clear, and all who
+//!   store says that it wants the data, by the configuration of then; whoever has keys by then gets nothing in the clear, and all who
 //!   share that hand-over are deferred.
 //! * **There is no memory.** All messages in hand share one budget. The client is not read from while
 //!   there is none left for its message, and answered 452 when that takes too long.

@@ -2,7 +2,7 @@
 //! with him; who has waited too long is deferred.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -102,12 +102,14 @@ pub struct Reserved {
     units: u64,
     /// What is kept beside the message, in octets.
     beside: u64,
+    /// How long it was waited for so far.
+    waited: Duration,
 }
 
 impl Reserved {
     /// Nothing yet.
     pub fn new(budget: Arc<Budget>, share: Share) -> Self {
-        Self { budget, share, permits: Vec::new(), units: 0, beside: 0 }
+        Self { budget, share, permits: Vec::new(), units: 0, beside: 0, waited: Duration::ZERO }
     }
 
     /// Gives all of it back.
@@ -154,7 +156,8 @@ impl Reserved {
         true
     }
 
-    /// Reserves what a message of `octets` needs, and waits for it.
+    /// Reserves what a message of `octets` needs, and waits for it, in all for as long as the budget
+    /// lets one wait.
     ///
     /// # Errors
     /// When it cannot be had in time.
@@ -169,8 +172,10 @@ impl Reserved {
             let permit = Arc::clone(&self.budget.permits).acquire_many_owned(count).await.ok()?;
             Some([of_share, permit])
         };
-        let both = timeout(self.budget.wait, both).await.ok().flatten().ok_or(NoMemory)?;
-        self.permits.extend(both);
+        let begun = Instant::now();
+        let both = timeout(self.budget.wait.saturating_sub(self.waited), both).await;
+        self.waited += begun.elapsed();
+        self.permits.extend(both.ok().flatten().ok_or(NoMemory)?);
         self.units += missing;
         Ok(())
     }

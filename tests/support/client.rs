@@ -68,6 +68,17 @@ impl Client {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
 
+    /// Says `line` again and again and reads no answer, until the program takes no more.
+    pub fn stuff(&mut self, line: &str) {
+        let patience = |stream: &Stream, patience| match stream {
+            Stream::Inet(stream) => stream.set_write_timeout(Some(patience)).unwrap(),
+            Stream::Unix(stream) => stream.set_write_timeout(Some(patience)).unwrap(),
+        };
+        patience(self.stream.get_ref(), Duration::from_millis(500));
+        while self.try_send(format!("{line}\r\n").repeat(100).as_bytes()) {}
+        patience(self.stream.get_ref(), PATIENCE);
+    }
+
     /// Says nothing more, and listens on. The program may have hung up by then.
     pub fn end(&self) {
         let _ = match self.stream.get_ref() {

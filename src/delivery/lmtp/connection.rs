@@ -1,6 +1,7 @@
 //! One client's connection: its commands in turn, its limits, its timeouts.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -181,9 +182,8 @@ impl Connection {
         }
         let reserved =
             Reserved::new(Arc::clone(&self.service.budget), self.admission.share.clone());
-        let metrics = Arc::clone(&self.service.metrics);
         let incoming = Incoming::new(reserved, &sender.path, octets, most);
-        let way = Way::new(current, metrics, self.peer.to_string());
+        let way = Way::new(Arc::clone(&self.service), current, self.peer.to_string());
         self.transaction = Some(Transaction::new(way, sender, incoming));
         Reply::good("2.1.0 sender noted")
     }
@@ -237,6 +237,9 @@ impl Connection {
         if octets > room.saturating_add(MAX_SKIPPED_BYTES) {
             return Err(Reply::too_large().and_close().into());
         }
+        if let Some(transaction) = self.transaction.as_mut().filter(|_| takes) {
+            transaction.incoming.announce(octets);
+        }
         let mut left = octets;
         while left > 0 {
             if self.input.waiting().is_empty() {
@@ -281,12 +284,12 @@ impl Connection {
         let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
         self.service.metrics.step(Step::Receive, begun.elapsed());
         self.service.metrics.octets_in.inc_by(transaction.incoming.size() as u64);
-        let mut delivery = transaction.deliver(self.service.current()).await;
+        let mut delivery = transaction.deliver().await;
         let mut answered = Ok(());
         while let (Ok(()), Some(outcome)) = (&answered, delivery.next().await) {
             self.say(&Reply::of(&outcome));
             if !delivery.is_done() {
-                answered = self.flush().await;
+                answered = self.flush_beside(Some(&mut delivery.way)).await;
             }
         }
         delivery.finish().await;
@@ -370,7 +373,7 @@ impl Connection {
             // A slow client does not keep others from the store.
             let in_the_way = async {
                 match &self.transaction {
-                    Some(transaction) => transaction.is_in_the_way().await,
+                    Some(transaction) => transaction.way.is_wanted().await,
                     None => std::future::pending().await,
                 }
             };
@@ -379,7 +382,7 @@ impl Connection {
                 read = timeout_at(deadline.into(), self.stream.read(self.input.room())) => read,
                 () = in_the_way => {
                     if let Some(transaction) = &mut self.transaction {
-                        transaction.make_way().await;
+                        Box::pin(transaction.way.clear()).await;
                     }
                     continue;
                 }
@@ -396,11 +399,32 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        if !self.replies.is_empty() {
-            let sent = timeout(self.data_timeout(), self.stream.write_all(&self.replies)).await;
-            self.replies.clear();
-            sent.map_err(|_| End::Gone)??;
+        let mut transaction = self.transaction.take();
+        let flushed = self.flush_beside(transaction.as_mut().map(|begun| &mut begun.way)).await;
+        self.transaction = transaction;
+        flushed
+    }
+
+    /// Sends the replies. A client who takes his time does not keep others from the store, either.
+    async fn flush_beside(&mut self, way: Option<&mut Way>) -> Result<(), End> {
+        if self.replies.is_empty() {
+            return Ok(());
         }
+        let limit = self.data_timeout();
+        let mut sending = pin!(timeout(limit, self.stream.write_all(&self.replies)));
+        let sent = match way {
+            None => sending.await,
+            Some(way) => tokio::select! {
+                biased;
+                sent = &mut sending => sent,
+                () = way.is_wanted() => {
+                    Box::pin(way.clear()).await;
+                    sending.await
+                }
+            },
+        };
+        self.replies.clear();
+        sent.map_err(|_| End::Gone)??;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ const LARGE_BYTES: usize = 128 * 1024;
 
 /// A message on its way to each recipient.
 pub(super) struct Delivering {
-    way: Way,
+    pub(super) way: Way,
     sender: Sender,
     recipients: VecDeque<(Recipient, Decision)>,
     incoming: Incoming,
@@ -167,7 +167,7 @@ impl Delivering {
             // The letter on its way needs memory of its own.
             self.draft = None;
         }
-        self.way.metrics.step(Step::Seal, ahead + begun.elapsed());
+        self.way.metrics().step(Step::Seal, ahead + begun.elapsed());
         sealed
     }
 
@@ -181,7 +181,7 @@ impl Delivering {
         let delivery = current.site.delivery();
         let draft = self.guarded(|| delivery.draft(self.incoming.with_return_path(), clock::now()));
         self.draft = Some(draft);
-        self.way.metrics.step(Step::Prepare, begun.elapsed());
+        self.way.metrics().step(Step::Prepare, begun.elapsed());
     }
 
     /// Does work on the message that may take a while, or panic.
@@ -190,7 +190,7 @@ impl Delivering {
         let is_small = self.incoming.size() < LARGE_BYTES;
         let done = if is_small { guarded() } else { block_in_place(guarded) };
         done.unwrap_or_else(|_| {
-            self.way.metrics.panics.inc();
+            self.way.metrics().panics.inc();
             Err(Outcome::panicked())
         })
     }

@@ -27,7 +27,7 @@ pub(super) struct Incoming {
     octets: SecretBytes,
     own_path: usize,
     received: u64,
-    /// What the client said there would be; 0 for nothing.
+    /// What the client said there would be at least; 0 for nothing.
     declared: u64,
     limit: u64,
     /// When the first chunk began to come.
@@ -52,6 +52,11 @@ impl Incoming {
             recipients: 0,
             problem: None,
         }
+    }
+
+    /// So many octets come next.
+    pub(super) fn announce(&mut self, octets: u64) {
+        self.declared = self.declared.max(self.received.saturating_add(octets).min(self.limit));
     }
 
     /// How many octets may still come.

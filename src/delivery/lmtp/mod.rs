@@ -86,7 +86,8 @@ impl Service {
     }
 
     /// Takes another configuration for the transactions to come, and for those whose data is still
-    /// coming. What is listened at and the memory budget stay as they were.
+    /// coming; nothing goes to the store in the clear that it would have sealed. What is listened at and
+    /// the memory budget stay as they were.
     ///
     /// # Errors
     /// What is missing or of no use; everything stays as it was.

@@ -1,7 +1,6 @@
 //! One message from MAIL to the end of the data: each recipient asked about, the data received.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
@@ -12,7 +11,6 @@ use crate::delivery::outcome::Outcome;
 use crate::keys::public::PublicHalf;
 use crate::seal::ContentKeys;
 
-use super::Current;
 use super::delivering::Delivering;
 use super::incoming::Incoming;
 use super::reply::Reply;
@@ -20,7 +18,7 @@ use super::way::Way;
 
 /// From MAIL to the end of the data.
 pub(super) struct Transaction {
-    way: Way,
+    pub(super) way: Way,
     sender: Sender,
     recipients: VecDeque<(Recipient, Decision)>,
     pub(super) incoming: Incoming,
@@ -85,7 +83,7 @@ impl Transaction {
             return true;
         }
         self.way.clear().await;
-        self.incoming.wait_to_remember(&self.way.metrics).await
+        self.incoming.wait_to_remember(self.way.metrics()).await
     }
 
     /// Does what can be done for the first of those it is sealed for while the client is still sending.
@@ -99,12 +97,12 @@ impl Transaction {
         }
     }
 
-    /// The message has arrived: what follows is its way to each recipient, as it is decided `now`, when
+    /// The message has arrived: what follows is its way to each recipient, as it is decided now, when
     /// somebody may have been enrolled who was not when the store was asked.
-    pub(super) async fn deliver(mut self, now: Arc<Current>) -> Delivering {
+    pub(super) async fn deliver(mut self) -> Delivering {
         self.way.is_tried_again();
         if self.way.is_outdated() {
-            self.way.change_to(now).await;
+            self.way.catch_up().await;
             let delivery = self.way.current().site.delivery();
             block_in_place(|| {
                 for (recipient, decision) in &mut self.recipients {
@@ -121,18 +119,8 @@ impl Transaction {
     pub(super) async fn make_room(&mut self, more: usize) {
         if !self.incoming.try_make_room(more) {
             self.way.clear().await;
-            self.incoming.make_room(more, &self.way.metrics).await;
+            self.incoming.make_room(more, self.way.metrics()).await;
         }
-    }
-
-    /// Waits until somebody else needs the connection to the store, while the client says nothing.
-    pub(super) async fn is_in_the_way(&self) {
-        self.way.is_wanted().await;
-    }
-
-    /// Gives the connection to the store back. The hand-over asks again.
-    pub(super) async fn make_way(&mut self) {
-        self.way.clear().await;
     }
 
     /// Nothing comes of it.

@@ -11,13 +11,13 @@ use crate::delivery::{self, Decision};
 use crate::log;
 use crate::user::User;
 
-use super::Current;
 use super::metrics::{Metrics, Step};
+use super::{Current, Service};
 
 /// From MAIL to the answer for the last recipient.
 pub(super) struct Way {
+    service: Arc<Service>,
     current: Arc<Current>,
-    pub(super) metrics: Arc<Metrics>,
     /// Who the client is, for the log.
     client: String,
     lease: Option<Lease>,
@@ -30,9 +30,14 @@ pub(super) struct Way {
 
 impl Way {
     /// Nobody is connected to yet.
-    pub(super) fn new(current: Arc<Current>, metrics: Arc<Metrics>, client: String) -> Self {
+    pub(super) fn new(service: Arc<Service>, current: Arc<Current>, client: String) -> Self {
         let (lease, standstill, begun) = (None, None, Instant::now());
-        Self { current, metrics, client, lease, standstill, begun, decided: begun }
+        Self { service, current, client, lease, standstill, begun, decided: begun }
+    }
+
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.service.metrics
     }
 
     /// The configuration that holds for it.
@@ -40,8 +45,9 @@ impl Way {
         &self.current
     }
 
-    /// Goes on by another configuration, perhaps to another store.
-    pub(super) async fn change_to(&mut self, now: Arc<Current>) {
+    /// Goes on by the configuration of now, perhaps to another store.
+    pub(super) async fn catch_up(&mut self) {
+        let now = self.service.current();
         if !Arc::ptr_eq(&self.current, &now) {
             self.clear().await;
             self.current = now;
@@ -58,16 +64,19 @@ impl Way {
         delivery::is_outdated(self.decided)
     }
 
-    /// Says, when it is asked, whether mail for all of `recipients` still passes as it came.
+    /// Says, when it is asked, whether mail for all of `recipients` still passes as it came, by the
+    /// configuration of then.
     pub(super) fn still_passes<'a>(
         &self,
         recipients: &'a [Recipient],
     ) -> impl Fn() -> bool + Sync + use<'a> {
-        let (current, decided) = (Arc::clone(&self.current), self.decided);
+        let (service, current) = (Arc::clone(&self.service), Arc::clone(&self.current));
+        let decided = self.decided;
         move || {
+            let now = service.current();
             let mut recipients = recipients.iter();
-            !delivery::is_outdated(decided)
-                || recipients.all(|recipient| current.decide(&recipient.address).passes())
+            (Arc::ptr_eq(&now, &current) && !delivery::is_outdated(decided))
+                || recipients.all(|recipient| now.decide(&recipient.address).passes())
         }
     }
 
@@ -128,10 +137,10 @@ impl Way {
         if handed.as_ref().is_err_and(|problem| !problem.is_timeout()) {
             handed = self.try_to_hand_over(recipients, letter).await;
         }
-        self.metrics.step(Step::HandOver, begun.elapsed());
+        self.metrics().step(Step::HandOver, begun.elapsed());
         match handed {
             Ok(handed) => {
-                self.metrics.octets_stored.inc_by(handed.octets);
+                self.metrics().octets_stored.inc_by(handed.octets);
                 handed
             }
             Err(problem) => nobody(&self.refusal(&problem)),
@@ -195,7 +204,7 @@ impl Way {
         size: usize,
         stored: u64,
     ) {
-        self.metrics.outcome(outcome.verdict);
+        self.metrics().outcome(outcome.verdict);
         log::recipient(&log::Recipient {
             to: &recipient.address,
             user: user.map(User::as_str),

@@ -13,7 +13,7 @@ use crate::secret::SecretBytes;
 use crate::sys::socket::Address;
 
 use super::offer::{Extension, Offer};
-use super::reply::{Problem, Step};
+use super::reply::{self, Problem, Step};
 use super::wire::Wire;
 
 /// Commands sent before the reply to the first of them is read. The kernel holds so many for a server
@@ -107,7 +107,7 @@ impl Session {
             return Err(Problem::reply(Step::Lhlo, reply, false));
         }
         let offer = Offer::parse(&text);
-        if let Some(login) = server.login.as_deref().filter(|_| offer.has_auth()) {
+        if let Some(login) = server.login.as_deref().filter(|_| offer.has_plain()) {
             log_in(&mut wire, login).await?;
         }
         let server = server.clone();
@@ -269,9 +269,15 @@ impl Session {
     /// Sends the data and reads the reply for each of the recipients that were accepted. How many
     /// octets were sent.
     async fn data(&mut self, answers: &mut Answers, accepted: usize, letter: &Letter<'_>) -> u64 {
-        let (octets, mut broken) = match self.wire.send_letter(letter, accepted).await {
-            Ok(octets) => (octets, None),
-            Err(problem) => (0, Some(problem)),
+        // What it says before it has the letter is no answer to it.
+        let (octets, mut broken) = if self.wire.is_ahead() {
+            self.wire.give_up();
+            (0, Some(reply::none(Step::Data)))
+        } else {
+            match self.wire.send_letter(letter, accepted).await {
+                Ok(octets) => (octets, None),
+                Err(problem) => (0, Some(problem)),
+            }
         };
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
             if broken.is_none()

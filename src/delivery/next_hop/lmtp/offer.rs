@@ -1,7 +1,7 @@
 //! What an LMTP server offers in its reply to LHLO (RFC 2033 §4.1, RFC 5321 §4.1.1.1).
 
 use smtp_proto::{
-    EXT_8BIT_MIME, EXT_AUTH, EXT_CHUNKING, EXT_ENHANCED_STATUS_CODES, EXT_PIPELINING, EXT_SIZE,
+    AUTH_PLAIN, EXT_8BIT_MIME, EXT_CHUNKING, EXT_ENHANCED_STATUS_CODES, EXT_PIPELINING, EXT_SIZE,
     EXT_SMTP_UTF8, EhloResponse,
 };
 
@@ -46,6 +46,7 @@ pub struct Offer {
     extensions: u32,
     /// The largest message it takes, in octets; 0 when it names none.
     pub max_octets: u64,
+    has_plain: bool,
 }
 
 impl Offer {
@@ -54,6 +55,7 @@ impl Offer {
         let mut offer = Self::default();
         if let Ok(offered) = EhloResponse::parse(&mut reply.iter()) {
             offer.extensions = offered.capabilities & !IGNORE_QUOTA;
+            offer.has_plain = offered.auth_mechanisms & AUTH_PLAIN != 0;
         }
         // The parser knows the registered ones only, and no size beyond its own.
         for line in reply.split(|octet| *octet == b'\n').filter_map(|line| line.get(4..)) {
@@ -79,9 +81,9 @@ impl Offer {
         if self.max_octets == 0 { ours } else { ours.min(self.max_octets) }
     }
 
-    /// Whether it wants a login over this connection.
-    pub fn has_auth(&self) -> bool {
-        self.extensions & EXT_AUTH != 0
+    /// Whether it takes a name and a password over this connection (RFC 4616).
+    pub fn has_plain(&self) -> bool {
+        self.has_plain
     }
 
     /// The names of what it offers.

@@ -51,6 +51,11 @@ impl Wire {
         self.is_broken
     }
 
+    /// Whether the server said more than it was asked for.
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.stream.buffer().is_empty()
+    }
+
     /// What the server does next, nobody knows.
     pub(super) fn give_up(&mut self) {
         self.is_broken = true;
