@@ -4,11 +4,12 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use support::lmtp::{Answer, Gate, Server, say};
-use support::{MESSAGE, Ran, Site, opened};
+use support::{MESSAGE, Ran, Site, finish, opened};
 
 const PASSWORD: &[u8] = b"pw";
 /// Words that no sender may read in an answer.
@@ -268,4 +269,26 @@ fn check_says_what_the_store_offers() {
     site.configure("", &(lmtp(&server.address) + memory));
     let said = site.run(["check"]).text();
     assert!(said.contains("ERROR  [lmtp]: memory_bytes must be at least "), "{said}");
+}
+
+/// A site whose settings are those that need not be written: whether it has a use for them is seen by who
+/// is, or was, at the sockets.
+#[test]
+fn a_store_that_is_down_at_the_default_socket() {
+    let site = site();
+    let check = |make: &str| {
+        let own_run = format!("mount -t tmpfs tmpfs /run && {make} && exec \"$0\" \"$@\"");
+        let program = site.command(["check"]);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &own_run]);
+        command.arg(program.get_program()).args(program.get_args());
+        finish(&mut command, b"")
+    };
+    let unused = check("true").good().text();
+    assert!(unused.contains("ok     [lmtp]: no store at unix:/run/cyrus/socket/lmtp"), "{unused}");
+    for socket in ["cyrus/socket/lmtp", "nightsafe/lmtp"] {
+        let down = check(&format!("install -D /dev/null /run/{socket}"));
+        let error = "ERROR  [lmtp]: unix:/run/cyrus/socket/lmtp: connect: ";
+        assert!(down.status == Some(78) && down.text().contains(error), "{down:?}");
+    }
 }

@@ -19,6 +19,7 @@ use crate::lifecycle::secrets;
 use crate::seal::{Ring, SealingKey};
 
 use crate::sys::process;
+use crate::sys::socket::Address;
 
 use super::exit::{Failure, say};
 use super::{check_agent, check_imap, check_logins};
@@ -223,7 +224,19 @@ fn is_too_small(of_store: u64, ours: u64) -> bool {
     of_store != 0 && of_store / 3 * 2 < ours
 }
 
-/// What the store offers. A site that has not touched `[lmtp]` may have no use for it.
+/// Whether a site may have no use for `[lmtp]`: it has not touched it, and at no socket of it there is
+/// or was anybody.
+fn is_unused(settings: &config::Lmtp) -> bool {
+    let is_away = |address: &Address| match address {
+        Address::Unix(path) => path.try_exists().is_ok_and(|exists| !exists),
+        Address::Inet(_) => false,
+    };
+    *settings == config::Lmtp::default()
+        && is_away(&settings.backend)
+        && settings.listen.iter().all(is_away)
+}
+
+/// What the store offers.
 fn lmtp(config: &Config) -> Result<String, Failure> {
     let settings = &config.lmtp;
     delivery::lmtp::check(config)?;
@@ -254,7 +267,7 @@ fn lmtp(config: &Config) -> Result<String, Failure> {
             };
             Ok(format!("{backend} offers {names}{login}"))
         }
-        Err(NoOffer::Away(_)) if *settings == config::Lmtp::default() => {
+        Err(NoOffer::Away(_)) if is_unused(settings) => {
             Ok(format!("no store at {backend}, which only `nightsafe lmtp` needs"))
         }
         Err(NoOffer::Login(refusal)) => Err(Failure::config(refusal.detail).hint(
