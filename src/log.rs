@@ -105,7 +105,7 @@ pub fn stopping(service: &str) {
 
 /// A service did not wait for its last clients any longer.
 pub fn stopped_short(service: &str, connections: usize) {
-    warn(format_args!("{service}: {connections} connections were cut short"));
+    warn(format_args!("{service}: connections cut short: {connections}"));
 }
 
 /// A mail client logged in; `keys` is one word for what came of it at the agent.

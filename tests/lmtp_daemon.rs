@@ -229,6 +229,10 @@ fn a_configuration_of_no_use_ends_it_at_once() {
         let ran = site.run(["lmtp"]).fails(78, &[words]);
         assert!(ran.text().is_empty(), "{ran:?}");
     }
+    let own = format!("unix:{}", site.join("hook").display());
+    configure(&site, &own, "", "");
+    site.run(["lmtp"]).fails(78, &[&own, "is nightsafe's own, by [lmtp] listen"]);
+    assert!(site.run(["check"]).text().contains("is nightsafe's own, by [lmtp] listen"));
     site.configure("", "[lmtp]\nlisten = []");
     site.run(["lmtp"]).fails(78, &["cannot listen at any address: `listen` names no address"]);
     fs::remove_file(site.config()).unwrap();

@@ -251,6 +251,12 @@ fn check_says_what_the_store_offers() {
         assert_eq!(ran.status, Some(78));
         assert!(ran.text().contains("ERROR  [lmtp]: ") && ran.text().contains(error), "{ran:?}");
     }
+    // One that says nothing is not waited for as long as a message would wait.
+    let gate = Gate::default();
+    let mute = Server::start(vec![("greeting", Answer::Behind(gate.clone()))]);
+    site.configure("", &lmtp(&mute.address));
+    assert!(site.run(["check"]).text().contains("greeting: no answer in time"));
+    gate.open();
     let secret = site.file("secret", b"pw");
     let login = format!("\nbackend_user = \"postman\"\nbackend_password_file = \"{secret}\"");
     let set = |mode| fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();

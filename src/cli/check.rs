@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::config::{self, Config, DEFAULT_PATH};
 use crate::delivery::next_hop::lmtp::NoOffer;
@@ -224,6 +225,9 @@ fn is_too_small(of_store: u64, ours: u64) -> bool {
     of_store != 0 && of_store / 3 * 2 < ours
 }
 
+/// How long somebody who looks on waits for a reply of the store.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Whether a site may have no use for `[lmtp]`: it has not touched it, and at no socket of it there is
 /// or was anybody.
 fn is_unused(settings: &config::Lmtp) -> bool {
@@ -240,7 +244,10 @@ fn is_unused(settings: &config::Lmtp) -> bool {
 fn lmtp(config: &Config) -> Result<String, Failure> {
     let settings = &config.lmtp;
     delivery::lmtp::check(config)?;
-    let server = delivery::lmtp::server(settings)?;
+    let mut server = delivery::lmtp::server(settings)?;
+    for limit in [&mut server.timeouts.connect, &mut server.timeouts.reply] {
+        *limit = PATIENCE.min(*limit);
+    }
     if server.login.is_some() {
         closed_to(&settings.backend_password_file, 0o007)?;
     }

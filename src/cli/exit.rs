@@ -263,6 +263,8 @@ impl From<ServiceProblem> for Failure {
             ServiceProblem::Memory { .. } => {
                 Self::config(error).hint("set it in the configuration file")
             }
+            ServiceProblem::Itself(_) => Self::config(error)
+                .hint("name the store's LMTP socket, such as unix:/run/dovecot/lmtp"),
             ServiceProblem::Password(_) => Self::config(error)
                 .hint("put the password of backend_user into a file that this user can read"),
         }

@@ -35,7 +35,7 @@ use crate::service::clients::{Clients, Limits};
 use crate::service::memory::Budget;
 use crate::service::{self, Accepting};
 use crate::sys::file::{self, FileError};
-use crate::sys::socket::{Listener, Peer, Stream};
+use crate::sys::socket::{Address, Listener, Peer, Stream};
 
 use super::Decision;
 use super::next_hop::lmtp::{Login, Pool, Server, Timeouts};
@@ -75,7 +75,7 @@ impl Service {
     pub fn open(config: &Config) -> Result<Arc<Self>, ServiceProblem> {
         let wait = Duration::from_secs(config.lmtp.wait_timeout);
         let budget = Arc::new(Budget::new(config.lmtp.memory_bytes, wait));
-        check_memory(config, &budget)?;
+        check(config)?;
         let current = Current::open(config)?;
         Ok(Arc::new(Self {
             current: RwLock::new(Arc::new(current)),
@@ -195,8 +195,11 @@ impl Current {
 /// Whether the configuration is one that the service can run with.
 ///
 /// # Errors
-/// When `memory_bytes` does not let the largest message in.
+/// When it would hand on to itself, or `memory_bytes` does not let the largest message in.
 pub fn check(config: &Config) -> Result<(), ServiceProblem> {
+    if config.lmtp.listen.contains(&config.lmtp.backend) {
+        return Err(ServiceProblem::Itself(config.lmtp.backend.clone()));
+    }
     check_memory(config, &Budget::new(config.lmtp.memory_bytes, Duration::ZERO))
 }
 
@@ -247,6 +250,8 @@ pub enum ServiceProblem {
     Site(SiteProblem),
     /// `[lmtp] backend_password_file` cannot be read, or is not set.
     Password(Option<FileError>),
+    /// `[lmtp] backend` is where the service itself listens.
+    Itself(Address),
     /// `[lmtp] memory_bytes` is too little for the largest message.
     Memory {
         /// How much it needs, in octets.
@@ -268,6 +273,9 @@ impl fmt::Display for ServiceProblem {
                 f.write_str("[lmtp] backend_user is set, and backend_password_file is not")
             }
             Self::Password(Some(error)) => write!(f, "[lmtp] backend_password_file: {error}"),
+            Self::Itself(address) => {
+                write!(f, "[lmtp] backend: {address} is nightsafe's own, by [lmtp] listen")
+            }
             Self::Memory { needed } => write!(
                 f,
                 "[lmtp] memory_bytes must be at least {needed} for [delivery] max_message_bytes, \
