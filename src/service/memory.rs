@@ -2,10 +2,10 @@
 //! with him; who has waited too long is deferred.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Permits are for this many octets.
 pub(super) const UNIT: u64 = 1024;
@@ -238,6 +238,22 @@ mod tests {
         drop(first);
         next_waits.abort();
         waits.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_once() {
+        let wait = Duration::from_secs(10);
+        let budget = Arc::new(Budget::new(1 << 20, wait));
+        let mut first = Reserved::new(Arc::clone(&budget), budget.share());
+        first.grow_to(300_000).await.unwrap();
+        let mut second = Reserved::new(Arc::clone(&budget), budget.share());
+        let begun = Instant::now();
+        for _ in 0..3 {
+            assert!(second.grow_to(200_000).await.is_err());
+        }
+        assert!(begun.elapsed() < 2 * wait, "{:?}", begun.elapsed());
+        drop(first);
+        second.grow_to(200_000).await.unwrap();
     }
 
     #[tokio::test]

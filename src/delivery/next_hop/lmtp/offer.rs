@@ -124,5 +124,11 @@ mod tests {
             assert_eq!((offer.has(Size), offer.max_octets), (true, octets), "{size}");
         }
         assert_eq!(Offer::parse(b"250 x\r\n"), Offer::default());
+        for (of, has_plain) in
+            [("AUTH EXTERNAL", false), ("AUTH CRAM-MD5", false), ("AUTH LOGIN PLAIN", true)]
+        {
+            let offer = Offer::parse(format!("250-x\r\n250 {of}\r\n").as_bytes());
+            assert_eq!(offer.has_plain(), has_plain, "{of}");
+        }
     }
 }
