@@ -13,7 +13,7 @@ use crate::secret::SecretBytes;
 use crate::sys::socket::Address;
 
 use super::offer::{Extension, Offer};
-use super::reply::{self, Problem, Step};
+use super::reply::{Problem, Step};
 use super::wire::Wire;
 
 /// Commands sent before the reply to the first of them is read. The kernel holds so many for a server
@@ -269,15 +269,9 @@ impl Session {
     /// Sends the data and reads the reply for each of the recipients that were accepted. How many
     /// octets were sent.
     async fn data(&mut self, answers: &mut Answers, accepted: usize, letter: &Letter<'_>) -> u64 {
-        // What it says before it has the letter is no answer to it.
-        let (octets, mut broken) = if self.wire.is_ahead() {
-            self.wire.give_up();
-            (0, Some(reply::none(Step::Data)))
-        } else {
-            match self.wire.send_letter(letter, accepted).await {
-                Ok(octets) => (octets, None),
-                Err(problem) => (0, Some(problem)),
-            }
+        let (octets, mut broken) = match self.wire.send_letter(letter, accepted).await {
+            Ok(octets) => (octets, None),
+            Err(problem) => (0, Some(problem)),
         };
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
             if broken.is_none()

@@ -51,11 +51,6 @@ impl Wire {
         self.is_broken
     }
 
-    /// Whether the server said more than it was asked for.
-    pub(super) fn is_ahead(&self) -> bool {
-        !self.stream.buffer().is_empty()
-    }
-
     /// What the server does next, nobody knows.
     pub(super) fn give_up(&mut self) {
         self.is_broken = true;
@@ -83,19 +78,22 @@ impl Wire {
         replies: usize,
     ) -> Result<u64, Problem> {
         self.owed += replies;
-        let sent = letter::send(letter, self.stream.get_mut(), self.timeouts.reply).await;
-        match sent {
-            Ok(octets) => Ok(octets),
-            Err(cause) => {
-                self.is_broken = true;
-                let said = self.expect_within(Step::Letter, 2, true, LAST_WORDS).await;
-                Err(match said {
-                    Err(problem @ Problem::Reply { .. }) if replies > 1 => problem.said_to_all(),
-                    Err(problem @ Problem::Reply { .. }) => problem,
-                    _ => Problem::Io(Step::Letter, cause),
-                })
+        let problem = if self.stream.buffer().is_empty() {
+            match letter::send(letter, self.stream.get_mut(), self.timeouts.reply).await {
+                Ok(octets) => return Ok(octets),
+                Err(cause) => Problem::Io(Step::Letter, cause),
             }
-        }
+        } else {
+            // It said more than that it wants the letter.
+            reply::none(Step::Data)
+        };
+        self.is_broken = true;
+        // Before it has the whole letter it may say no; yes is no answer to it.
+        Err(match self.expect_within(Step::Letter, 2, true, LAST_WORDS).await {
+            Err(said @ Problem::Reply { .. }) if replies > 1 => said.said_to_all(),
+            Err(said @ Problem::Reply { .. }) => said,
+            _ => problem,
+        })
     }
 
     /// Reads a reply, whose code must begin with `class`. `counts` says whether a 5xx speaks of the
