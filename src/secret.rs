@@ -190,15 +190,11 @@ fn wipe(bytes: &mut [u8]) {
     bytes.zeroize();
 }
 
-/// How much of a stack [`scrub_stack`] overwrites: more than a login, its Argon2 run and its ciphers
-/// reach down.
-const SCRUBBED_BYTES: usize = 128 * 1024;
-
-/// Overwrites what calls that have returned left below this one on the stack. Ciphers wipe what they
-/// know of; what a compiler spills into a frame, they do not.
+/// Overwrites what calls that have returned left in the `BYTES` below this one on the stack. Ciphers wipe
+/// what they know of; what a compiler spills into a frame, and what is moved out of one, they do not.
 #[inline(never)]
-pub fn scrub_stack() {
-    let mut below = [0_u8; SCRUBBED_BYTES];
+pub fn scrub_stack<const BYTES: usize>() {
+    let mut below = [0_u8; BYTES];
     below.zeroize();
     std::hint::black_box(&mut below);
 }

@@ -57,6 +57,8 @@ use vault::{Times, Vault};
 
 pub use rights::UnknownUser;
 
+/// What a login, its Argon2 run and its ciphers reach down on the stack, in octets, and more.
+const SCRUBBED_BYTES: usize = 128 * 1024;
 /// How often old one-time keys are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 
@@ -186,7 +188,7 @@ impl Agent {
         let agent = Arc::clone(self);
         let worked = tokio::task::spawn_blocking(move || {
             let done = work(&agent);
-            secret::scrub_stack();
+            secret::scrub_stack::<SCRUBBED_BYTES>();
             done
         });
         let panicked = || Reply::Unavailable { reason: "internal error".to_owned() };

@@ -10,13 +10,15 @@ use encodify::base64::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::secret::{Secret, SecretBytes};
+use crate::secret::{self, Secret, SecretBytes};
 use crate::sys::file::{self, FileError, Folder};
 
 use super::labels;
 
 const FIRST_LINE: &str = "nightsafe-sealing-key 1";
 const RING_COMMENT: &str = "# nightsafe: keys that verify what this site sealed; old ones stay\n";
+/// What a keyed hash reaches down on the stack, in octets, and more.
+const SCRUBBED_BYTES: usize = 8 * 1024;
 const MAX_KEY_FILE_BYTES: u64 = 4096;
 const MAX_RING_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -140,6 +142,14 @@ impl SealingKey {
 
     /// The keyed hash that an outer Message-ID is made of.
     pub(super) fn message_id(&self, pieces: &[&[u8]]) -> [u8; 16] {
+        let id = self.keyed(pieces);
+        // The hash's last block, with what it holds of the original Message-ID.
+        secret::scrub_stack::<SCRUBBED_BYTES>();
+        id
+    }
+
+    #[inline(never)]
+    fn keyed(&self, pieces: &[&[u8]]) -> [u8; 16] {
         // HMAC takes a key of any length (RFC 2104 §2).
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.message_ids.expose()) else {
             return [0; 16];
