@@ -112,7 +112,8 @@ impl Drop for Ends {
     }
 }
 
-/// A disk that does not answer holds up those who are looked for on it, even more than tokio has threads for by default.
+/// A disk that does not answer holds up those who are looked for on it and nobody else, even when they
+/// are more than tokio has threads for by default.
 #[test]
 fn a_key_whose_disk_hangs() {
     let site = Site::new();
